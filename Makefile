@@ -1,0 +1,67 @@
+# kup: build, test and lab. `make help` lists the targets.
+
+CACHE    := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)
+TOOLS    := $(CACHE)/kup-lab/tools
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS  := -s -w -X github.com/kup-project/kup/internal/cli.version=$(VERSION)
+GOLANGCI := v2.15.0
+VULN     := v1.9.0
+
+NAME           ?= dev
+CONTROL_PLANES ?= 3
+WORKERS        ?= 2
+KUBERNETES     ?= 1.33
+SCENARIO       ?= hop
+
+.DEFAULT_GOAL := help
+.PHONY: help build test lint e2e e2e-all e2e-list lab-up lab-down lab-status lab-ssh bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: ## bin/kup
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/kup ./cmd/kup
+
+bin/kup-lab: build
+	CGO_ENABLED=0 go build -trimpath -o bin/kup-lab ./cmd/kup-lab
+
+test: ## all tests that need no network, root or Docker
+	go test -race ./...
+
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI) ## gofmt, vet, golangci-lint (import law), govulncheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOLS)/golangci-lint-$(GOLANGCI) run ./...
+	@.ci/vuln $(VULN)
+
+$(TOOLS)/golangci-lint-$(GOLANGCI):
+	mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	mv $(TOOLS)/golangci-lint $@
+
+e2e: bin/kup-lab ## one scenario on a real cluster: make e2e SCENARIO=hop
+	bin/kup-lab e2e $(SCENARIO)
+
+e2e-all: bin/kup-lab ## every scenario, one after the other
+	bin/kup-lab e2e --all
+
+e2e-list: bin/kup-lab ## the scenarios
+	bin/kup-lab e2e --list
+
+lab-up: bin/kup-lab ## a real kubeadm cluster: NAME= CONTROL_PLANES= WORKERS= KUBERNETES=
+	bin/kup-lab up --name $(NAME) --control-planes $(CONTROL_PLANES) --workers $(WORKERS) --kubernetes $(KUBERNETES) $(LAB_FLAGS)
+
+lab-down: bin/kup-lab ## remove it again
+	bin/kup-lab down --name $(NAME)
+
+lab-status: bin/kup-lab ## the labs and their nodes
+	bin/kup-lab status
+
+lab-ssh: bin/kup-lab ## a shell on a node: make lab-ssh NODE=cp-1
+	bin/kup-lab ssh --name $(NAME) $(NODE)
+
+bench: ## speed and memory of the pure parts
+	go test -run '^$$' -bench . -benchmem ./pkg/... ./internal/planner/... ./internal/preflight/... ./internal/journal/...
+
+clean:
+	rm -rf bin

@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// GateError is a gate that failed: its time ran out, it can never hold, or it
+// is asked only once and did not hold.
+type GateError struct {
+	Gate     plan.GateID
+	Sentence string
+	Last     plan.Verdict
+	Waited   time.Duration
+}
+
+func (e *GateError) Error() string {
+	why := fmt.Sprintf("did not hold within %s", e.Waited.Round(time.Second))
+	if e.Last.State == plan.Never {
+		why = "can never hold"
+	} else if e.Waited == 0 {
+		why = "does not hold"
+	}
+	return fmt.Sprintf("gate %q (%s) %s: %s", e.Sentence, e.Gate, why, e.Last.Reason)
+}
+
+// pass waits for all gates. Those that are sustained are polled side by side;
+// those that are asked once come last, one after the other, when the rest holds.
+func (r *run) pass(ctx context.Context, base Event, ids []plan.GateID) error {
+	group, gctx := errgroup.WithContext(ctx)
+	type single struct {
+		id   plan.GateID
+		gate Gate
+	}
+	var once []single
+	for _, id := range ids {
+		g, err := r.Gates.Gate(id)
+		if err != nil {
+			return err
+		}
+		if g.Policy().Sustain == 0 {
+			once = append(once, single{id, g})
+			continue
+		}
+		group.Go(func() error { return r.hold(gctx, base, id, g) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, s := range once {
+		if err := r.ask(ctx, base, s.id, s.gate); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask checks a gate once.
+func (r *run) ask(ctx context.Context, base Event, id plan.GateID, g Gate) error {
+	base.Gate = id
+	from := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, g.Policy().Timeout)
+	defer cancel()
+	v := g.Check(ctx)
+	r.spent(base, SpentReadiness, from, time.Now())
+	if v.State != plan.Holds {
+		return r.gateFailed(base, &GateError{Gate: id, Sentence: g.Describe(), Last: v})
+	}
+	r.emit(base.with(GatePassed, g.Describe()))
+	return nil
+}
+
+// hold polls a gate until it has held for its declared time.
+func (r *run) hold(ctx context.Context, base Event, id plan.GateID, g Gate) error {
+	base.Gate = id
+	policy := g.Policy()
+	began := time.Now()
+	bounded, cancel := context.WithTimeout(ctx, policy.Timeout)
+	defer cancel()
+	tick := time.NewTicker(policy.Every)
+	defer tick.Stop()
+	var since time.Time // when the present streak of "holds" began
+	var last plan.Verdict
+	for {
+		asked := time.Now()
+		v := g.Check(bounded)
+		switch v.State {
+		case plan.Holds:
+			if since.IsZero() {
+				since = asked
+				r.spent(base, SpentReadiness, began, since)
+				r.emit(base.with(GateHolding, g.Describe()))
+			}
+			if time.Since(since) >= policy.Sustain {
+				r.spent(base, SpentSustain, since, time.Now())
+				r.emit(base.with(GatePassed, g.Describe()))
+				return nil
+			}
+		case plan.Never:
+			return r.gateFailed(base, &GateError{Gate: id, Sentence: g.Describe(), Last: v, Waited: time.Since(began)})
+		default:
+			if !since.IsZero() {
+				r.spent(base, SpentSustain, since, time.Now())
+				since, began = time.Time{}, time.Now()
+			}
+			if v != last {
+				r.emit(base.with(GateWaiting, v.Reason))
+			}
+		}
+		if v.State != plan.Holds {
+			last = v
+		}
+		select {
+		case <-tick.C:
+		case <-bounded.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return r.gateFailed(base, &GateError{Gate: id, Sentence: g.Describe(), Last: last, Waited: policy.Timeout})
+		}
+	}
+}
+
+func (r *run) gateFailed(base Event, err *GateError) error {
+	base.Err = err
+	r.emit(base.as(GateFailed))
+	return err
+}
+
+func (r *run) spent(base Event, on string, from, to time.Time) {
+	base.From, base.To = from, to
+	r.emit(base.with(TimeSpent, on))
+}

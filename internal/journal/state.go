@@ -1,0 +1,65 @@
+package journal
+
+// State is what a journal says happened.
+type State struct {
+	Plan, Cluster, Run string
+	Epoch              int64
+	Holder             string
+	Steps              map[string]StepState
+	Artefacts          []Artefact
+	// Ended is the last run-ended record, if the run ended and was not resumed since.
+	Ended *Record
+}
+
+// StepState is what a journal says of one step.
+type StepState struct {
+	// Attempt is the last attempt begun; 0: none.
+	Attempt int
+	// Outcome of the last attempt; empty: it was begun and its end is not known.
+	Outcome Outcome
+	Error   string
+	Began   Record
+	Over    Record
+}
+
+// Begun tells whether the last attempt has no known end.
+func (s StepState) Begun() bool { return s.Attempt > 0 && s.Outcome == "" }
+
+// Replay folds records into a State.
+func Replay(records []Record) State {
+	s := State{Steps: map[string]StepState{}}
+	for _, r := range records {
+		switch r.Kind {
+		case RunStarted:
+			s.Plan, s.Cluster, s.Run = r.Plan, r.Cluster, r.Run
+			s.Holder, s.Epoch = r.Holder, r.Epoch
+		case RunResumed:
+			s.Holder, s.Epoch, s.Ended = r.Holder, r.Epoch, nil
+		case StepBefore:
+			s.Steps[r.Step] = StepState{Attempt: r.Attempt, Began: r}
+		case StepAfter:
+			st := s.Steps[r.Step]
+			st.Attempt, st.Outcome, st.Error, st.Over = r.Attempt, r.Outcome, r.Error, r
+			s.Steps[r.Step] = st
+		case ArtefactPut:
+			s.Artefacts = append(s.Artefacts, *r.Artefact)
+		case RunEnded:
+			ended := r
+			s.Ended = &ended
+		}
+	}
+	return s
+}
+
+// Done tells whether the step ended well.
+func (s State) Done(step string) bool { return s.Steps[step].Outcome == Done }
+
+// Artefact finds an artefact of the run.
+func (s State) Artefact(hop, name, node string) (Artefact, bool) {
+	for _, a := range s.Artefacts {
+		if a.Hop == hop && a.Name == name && a.Node == node {
+			return a, true
+		}
+	}
+	return Artefact{}, false
+}

@@ -1,0 +1,63 @@
+package plan
+
+// Kind selects the runner of a step. Each kind documents its Args: the engine
+// and the runners read nothing else of a plan.
+type Kind string
+
+// The kinds. Commands in Args are argv lists joined by the unit separator
+// (see [JoinArgv]), so that they are shown and executed without a shell.
+const (
+	// KindSnapshot saves and proves an etcd snapshot. Cluster step. Args: hop.
+	// Truth: the run's artefact record with its digest.
+	KindSnapshot Kind = "snapshot"
+	// KindBackup copies a node's /etc/kubernetes, kubelet files, package state to
+	// /var/lib/kup/<run>/backup/<hop>.tar on the node. Args: hop, paths (\n separated;
+	// those absent on the node are left out), exclude (\n separated paths below them).
+	// Truth: the file and its recorded digest.
+	KindBackup Kind = "backup"
+	// KindBaseline records workloads, pods and restarts before the hop. Cluster step. Args: hop.
+	KindBaseline Kind = "baseline"
+	// KindFetch adds the target minor's package source beside nothing that is
+	// installed and downloads the pinned packages. Args: manager, and the
+	// manager's own (see KindPackages). Truth: the package cache.
+	KindFetch Kind = "fetch"
+	// KindImages makes sure that images are on the node, pulling what is missing.
+	// Args: images (\n separated; includes the runtime's sandbox image), socket.
+	// Truth: the runtime.
+	KindImages Kind = "images"
+	// KindPackages installs exact versions. Args: manager (apt, dnf, binaries),
+	// packages ("kubeadm=1.34.4-1.1\n..."), repository, repositoryFile,
+	// signingKey, hold ("true"), lockTimeout, restart (unit restarted
+	// afterwards; empty: none), version (vX.Y.Z that the binaries must print).
+	// With the manager binaries, url and checksumURL instead of the repository's
+	// keys; {binary} in them is the package's name.
+	// Truth: the package manager and the binaries.
+	KindPackages Kind = "packages"
+	// KindCommand runs one command detached on the node. Args: argv, done
+	// (what proves completion: [DoneExecution]), timeout.
+	KindCommand Kind = "command"
+	// KindMoveLeader moves etcd's leadership off the node's member. Args: member.
+	// Truth: the etcd cluster.
+	KindMoveLeader Kind = "move-leader"
+	// KindCordon marks the node unschedulable. Truth: the API.
+	KindCordon Kind = "cordon"
+	// KindDrain evicts the node's pods. Args: timeout, gracePeriod,
+	// deleteEmptyDirData, force. Truth: the API.
+	KindDrain Kind = "drain"
+	// KindUncordon makes the node schedulable. Truth: the API.
+	KindUncordon Kind = "uncordon"
+	// KindLocal runs a command on the operator's machine (load balancer drain
+	// and restore). Args: argv. Truth: the journal.
+	KindLocal Kind = "local"
+	// KindCompare compares the workloads with the hop's baseline and reports
+	// restarts, moves and users of deprecated APIs. Cluster step. Args: hop.
+	KindCompare Kind = "compare"
+)
+
+// argvSeparator cannot occur in a command-line argument that anybody types.
+const argvSeparator = "\x1f"
+
+// DoneExecution is the value of a command's Args["done"] that says: the command
+// is done when its execution's record on the host holds exit code 0. A command
+// whose record was lost is run again, so it must bear that.
+const DoneExecution = "execution"
