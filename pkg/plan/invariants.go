@@ -239,6 +239,7 @@ func (n need) allows(value string) bool {
 		return value != ""
 	case absent:
 		return value == ""
+	default:
+		return true
 	}
-	return true
 }

@@ -29,12 +29,14 @@ const (
 	// packages ("kubeadm=1.34.4-1.1\n..."), repository, repositoryFile,
 	// signingKey, hold ("true"), lockTimeout, restart (unit restarted
 	// afterwards; empty: none), version (vX.Y.Z that the binaries must print).
+	// downgrade ("true": an older version may replace a newer one).
 	// With the manager binaries, url and checksumURL instead of the repository's
 	// keys; {binary} in them is the package's name.
 	// Truth: the package manager and the binaries.
 	KindPackages Kind = "packages"
 	// KindCommand runs one command detached on the node. Args: argv, done
-	// (what proves completion: [DoneExecution]), timeout.
+	// (what proves completion: [DoneExecution]), timeout, component (what of a
+	// control plane it moves: [ComponentControlPlane], [ComponentEtcd]).
 	KindCommand Kind = "command"
 	// KindMoveLeader moves etcd's leadership off the node's member. Args: member.
 	// Truth: the etcd cluster.
@@ -61,3 +63,10 @@ const argvSeparator = "\x1f"
 // is done when its execution's record on the host holds exit code 0. A command
 // whose record was lost is run again, so it must bear that.
 const DoneExecution = "execution"
+
+// The values of a command's Args["component"]: what of a control plane it moves.
+// A command that moves neither has no such argument.
+const (
+	ComponentControlPlane = "control-plane" // API server, controller manager, scheduler
+	ComponentEtcd         = "etcd"
+)

@@ -1,0 +1,141 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// Build lays out the hops to the targets, one version per hop as [Hops] gives
+// them, and seals the plan. What the facts show to be done already is left out;
+// a hop with nothing left to do is left out whole. The error is a *[TargetError].
+func Build(f cluster.Facts, target []cluster.Version, c *catalog.Catalog, p Policy) (plan.Plan, error) {
+	out := plan.Plan{
+		Format:          plan.Format,
+		CreatedAt:       p.Now.UTC().Round(0),
+		KupVersion:      p.KupVersion,
+		CatalogDigest:   c.Digest(),
+		InventoryDigest: p.InventoryDigest,
+		Facts:           f,
+	}
+	b := &builder{facts: &f, catalog: c, policy: p, state: newState(&f)}
+	for _, to := range target {
+		h, err := b.hop(to)
+		if err != nil {
+			return plan.Plan{}, err
+		}
+		if len(h.Stages) > 0 {
+			out.Hops = append(out.Hops, h)
+		}
+	}
+	if len(out.Hops) > 0 {
+		out.Notices = append(b.general(), b.notices...)
+	}
+	if err := plan.Seal(&out); err != nil {
+		return plan.Plan{}, err
+	}
+	if err := plan.Validate(&out); err != nil {
+		return plan.Plan{}, fmt.Errorf("planner: %w", err)
+	}
+	return out, nil
+}
+
+type builder struct {
+	facts   *cluster.Facts
+	catalog *catalog.Catalog
+	policy  Policy
+	state   *state
+	notices []plan.Notice
+}
+
+// hopBuilder lays out one hop.
+type hopBuilder struct {
+	*builder
+	from, to cluster.Version
+	minor    catalog.Minor
+	options  catalog.Options
+	images   catalog.Images
+	etcd     cluster.Version // that kubeadm of the target brings
+	revision string          // the packages' version
+	// equipped are the nodes that have kubeadm of the target by now.
+	equipped map[string]bool
+	// passed are the members that had kubeadm's etcd turn in this hop.
+	passed map[string]bool
+	// touched are the nodes with a step.
+	touched map[string]bool
+}
+
+func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
+	h, err := b.newHop(to)
+	if err != nil {
+		return plan.Hop{}, err
+	}
+	early, err := h.earlyEtcd()
+	if err != nil {
+		return plan.Hop{}, err
+	}
+	stages := slices.Concat(early, h.controlPlane(), h.etcdStage(), h.workers(), h.addons())
+	out := plan.Hop{From: h.from, To: h.to, Etcd: h.etcd}
+	if len(stages) > 0 {
+		out.Stages = slices.Concat(h.prepare(), stages, h.workloads())
+		h.tell()
+	}
+	b.state.arrive(to)
+	return out, nil
+}
+
+func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
+	at := b.state.at
+	if at.IsZero() {
+		return nil, targetError(to, TargetNoFacts, "the cluster's version is not known; check that the API answers and run `kup plan` again")
+	}
+	if to.Less(at) {
+		return nil, targetError(to, TargetNotNewer, "the control plane is at %s", at)
+	}
+	if to.Line() != at.Line() && to.Line() != at.Line().Next() {
+		return nil, targetError(to, TargetTooFar, "the control plane is at %s and moves one minor at a time; plan %s first", at, at.Line().Next())
+	}
+	m, known := b.catalog.Minor(to.Line())
+	if !known {
+		return nil, targetError(to, TargetUncharted, "this kup knows the minors %s to %s; use a newer kup", b.catalog.Oldest(), b.catalog.Newest())
+	}
+	tag, etcd, known := m.Etcd(to)
+	if !known {
+		return nil, targetError(to, TargetUncharted, "this kup does not know which etcd that release brings; %s is known", m.Seen())
+	}
+	if pin := b.facts.Kubeadm.EtcdImageTag; pin != "" {
+		v, err := catalog.TagVersion(pin)
+		if err != nil {
+			return nil, targetError(to, TargetEtcd, "etcd.local.imageTag %q of kubeadm's configuration is not a version; remove it or set one such as %s", pin, tag)
+		}
+		tag, etcd = pin, v
+	}
+	h := &hopBuilder{
+		builder: b, from: at, to: to, minor: m, etcd: etcd,
+		images:   m.Images(to, b.facts.Kubeadm.ImageRepository, tag),
+		options:  catalog.Options{Patches: b.policy.PatchesDir, IgnorePreflightErrors: b.policy.IgnorePreflightErrors, CertificateRenewal: b.policy.CertificateRenewal},
+		equipped: map[string]bool{},
+		passed:   map[string]bool{},
+		touched:  map[string]bool{},
+	}
+	for _, n := range b.state.nodes {
+		h.equipped[n.Name] = !n.kubeadm.IsZero() && n.kubeadm == to
+	}
+	return h, h.findRevision()
+}
+
+func (h *hopBuilder) findRevision() error {
+	if h.policy.Packages.Manager == "binaries" {
+		h.revision = h.to.Bare()
+		return nil
+	}
+	revision, ok := h.policy.Offers[h.to]
+	if !ok {
+		return targetError(h.to, TargetNoPackages, "no package revision of it is known (kubeadm=%s-…); check packages.repository in the inventory", h.to.Bare())
+	}
+	h.revision = revision
+	return nil
+}

@@ -1,0 +1,136 @@
+package planner
+
+import (
+	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// controlPlane is two waves: API servers, controller managers and schedulers on
+// every node first; the kubelets only when ALL API servers are at the new minor,
+// because a kubelet must never be newer than an API server it may talk to.
+func (h *hopBuilder) controlPlane() []plan.Stage {
+	var waves []plan.Wave
+	if lanes := h.componentLanes(); len(lanes) > 0 {
+		waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
+	}
+	if lanes := h.kubeletLanes(); len(lanes) > 0 {
+		waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
+	}
+	if len(waves) == 0 {
+		return nil
+	}
+	return []plan.Stage{{Name: plan.ControlPlane, Waves: waves}}
+}
+
+// upgrade is one control plane and the kubeadm command it gets.
+type upgrade struct {
+	node           *nodeState
+	name, estimate string
+	command        catalog.Command
+}
+
+// upgrades lists who runs what: `apply` on one node while kubeadm's own record
+// is behind (again where it was cut short), `node` on the rest.
+func (h *hopBuilder) upgrades() []upgrade {
+	cps := h.state.controlPlanes()
+	var out []upgrade
+	var first *nodeState
+	if h.state.kubeadmConfig != h.to && len(cps) > 0 {
+		first = cps[0]
+		for _, n := range cps {
+			if n.control == h.to && h.from != h.to {
+				first = n
+				break
+			}
+		}
+		out = append(out, upgrade{first, "apply", "apply", h.minor.Apply(h.to, h.options)})
+	}
+	for _, n := range cps {
+		if n != first && n.control.Less(h.to) {
+			out = append(out, upgrade{n, "node", "node", h.minor.Node(h.options)})
+		}
+	}
+	return out
+}
+
+func (h *hopBuilder) componentLanes() []plan.Lane {
+	upgrades := h.upgrades()
+	var lanes []plan.Lane
+	for i, u := range upgrades {
+		n := u.node
+		before := h.storeGates("etcd-healthy")
+		before = append(before, h.othersReady(n)...)
+		after := []plan.GateID{
+			gate("static-pods", n.Name, h.to.String()),
+			"apiservers-ready",
+		}
+		if h.options.CertificateRenewal {
+			after = append(after, gate("certificates-renewed", n.Name, h.to.Line().String()))
+		}
+		last := i == len(upgrades)-1
+		s := h.command(plan.ControlPlane, n.Name, u.name, u.estimate, u.command.Argv, upgradeTimeout)
+		s.Args["component"] = plan.ComponentControlPlane
+		if u.command.Does(catalog.PartAddons) || (u.command.Does(catalog.PartAddonsWhenLast) && last) {
+			s.Title += " (CoreDNS and kube-proxy move here too)"
+			after = append(after, h.workloadGates()...)
+		}
+		if u.command.Does(catalog.PartKubeletConfig) {
+			s.Title += " (writes the kubelet's new configuration too)"
+		}
+		lane := h.kubeadmPackage(plan.ControlPlane, n)
+		lane = append(lane, h.imagesStep(plan.ControlPlane, n, "images", "images-again", "check the images once more", h.nodeImages(n)))
+		lane = append(lane, h.aroundRestart(plan.ControlPlane, n, "", before, plan.Lane{h.gated(s, before, after)})...)
+		lanes = append(lanes, lane)
+	}
+	return lanes
+}
+
+func (h *hopBuilder) kubeletLanes() []plan.Lane {
+	var lanes []plan.Lane
+	for _, n := range h.state.controlPlanes() {
+		if n.kubelet.Less(h.to) {
+			lanes = append(lanes, h.kubeletLane(n))
+		}
+	}
+	return lanes
+}
+
+func (h *hopBuilder) kubeletLane(n *nodeState) plan.Lane {
+	lane := h.emptied(plan.ControlPlane, n, h.policy.pool(n.Pool).Drain, h.apiServersMoved())
+	lane[0].Before = append(lane[0].Before, h.othersReady(n)...)
+	if config := h.minor.KubeletConfig(h.options); len(config.Argv) > 0 {
+		lane = append(lane, h.kubeadmPackage(plan.ControlPlane, n)...)
+		lane = append(lane, h.command(plan.ControlPlane, n.Name, "kubelet-config", "kubelet-config", config.Argv, shortTimeout))
+	}
+	// A restarted kubelet may restart the node's static pods, etcd's included.
+	after := []plan.GateID{
+		gate("node-ready", n.Name, h.to.String()),
+		gate("static-pods", n.Name, h.to.String()),
+		"apiservers-ready",
+	}
+	after = append(after, h.storeGates("etcd-healthy")...)
+	lane = append(lane, h.gated(h.kubeletPackages(plan.ControlPlane, n), nil, after))
+	// CoreDNS often runs on control planes and has no budget of its own: the next
+	// drain waits until what this one moved is back.
+	back := append([]plan.GateID{gate("node-ready", n.Name, h.to.String())}, h.workloadGates()...)
+	return h.uncordoned(plan.ControlPlane, n, lane, back)
+}
+
+// apiServersMoved is the barrier before any kubelet of the new minor starts.
+func (h *hopBuilder) apiServersMoved() []plan.GateID {
+	return []plan.GateID{gate("apiservers-at", "", h.to.Line().String())}
+}
+
+// othersReady is asked before a node's API server goes away; with one control
+// plane there is nothing to ask.
+func (h *hopBuilder) othersReady(n *nodeState) []plan.GateID {
+	if n.Role != cluster.ControlPlane || len(h.state.controlPlanes()) < 2 {
+		return nil
+	}
+	return []plan.GateID{gate("others-ready", n.Name, "")}
+}
+
+func (h *hopBuilder) workloadGates() []plan.GateID {
+	return []plan.GateID{gate("workloads-at-baseline", "", h.to.Line().String()), "dns-answers"}
+}

@@ -1,0 +1,88 @@
+package planner
+
+import (
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// Progress is how far a step has come, by the journal.
+type Progress int
+
+// The degrees of progress.
+const (
+	Untouched Progress = iota // it had no effect
+	Begun                     // it may have had its effect
+	Ended                     // it had its effect
+)
+
+// What steps move.
+const (
+	effectControlPlane = plan.ComponentControlPlane
+	effectEtcd         = plan.ComponentEtcd
+	effectKubelet      = "kubelet"
+)
+
+// key is a thing on a node.
+type key struct{ what, node string }
+
+// expectation is what the plan's steps have made of the cluster so far.
+type expectation struct {
+	settled map[key]cluster.Version   // brought by steps that ended
+	open    map[key][]cluster.Version // brought, perhaps, by steps that were begun since
+	config  bool                      // kubeadm's ConfigMaps are the plan's own by now
+}
+
+func expect(p *plan.Plan, progress func(string) Progress) expectation {
+	e := expectation{settled: map[key]cluster.Version{}, open: map[key][]cluster.Version{}}
+	p.Steps(func(h *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		k, v, moves := effect(h, s)
+		how := progress(s.ID)
+		if !moves || how == Untouched {
+			return true
+		}
+		e.config = e.config || k.what == effectControlPlane
+		if how == Begun {
+			e.open[k] = append(e.open[k], v)
+			return true
+		}
+		e.settled[k] = v
+		delete(e.open, k)
+		return true
+	})
+	return e
+}
+
+// allowed are the versions a thing may have; before is what it had in the facts.
+func (e *expectation) allowed(k key, before cluster.Version) []cluster.Version {
+	first, moved := e.settled[k]
+	if !moved {
+		first = before
+	}
+	return append([]cluster.Version{first}, e.open[k]...)
+}
+
+// effect reads what a step moves out of the step itself.
+func effect(h *plan.Hop, s *plan.Step) (key, cluster.Version, bool) {
+	switch {
+	case s.Kind == plan.KindPackages && s.Args["restart"] == "kubelet":
+		return key{effectKubelet, s.Node}, h.To, true
+	case s.Kind == plan.KindCommand && s.Args["component"] == plan.ComponentControlPlane:
+		return key{effectControlPlane, s.Node}, h.To, true
+	case s.Kind == plan.KindCommand && s.Args["component"] == plan.ComponentEtcd:
+		return key{effectEtcd, s.Node}, etcdAfter(h, s), true
+	}
+	return key{}, cluster.Version{}, false
+}
+
+// etcdAfter is the version the step's own gate asks for, which differs from the
+// hop's where etcd goes up in two turns or stays where it is.
+func etcdAfter(h *plan.Hop, s *plan.Step) cluster.Version {
+	for _, id := range s.After {
+		if name, _, version := id.Split(); name == "etcd-member" {
+			if v, err := cluster.ParseVersion(version); err == nil {
+				return v
+			}
+		}
+	}
+	return h.Etcd
+}

@@ -1,0 +1,109 @@
+package planner
+
+import (
+	"time"
+
+	"github.com/kup-project/kup/pkg/cluster"
+)
+
+// Policy is what the operator wants, as plain data from the inventory and the
+// command line. Every field is documented with its unit and its zero value.
+type Policy struct {
+	// Now becomes the plan's CreatedAt.
+	Now time.Time
+	// KupVersion and InventoryDigest are written into the plan as they are.
+	KupVersion      string
+	InventoryDigest string
+
+	// IgnorePreflightErrors are names of kubeadm's own checks to ignore.
+	IgnorePreflightErrors []string
+	// PatchesDir is a directory on the control planes given to kubeadm, and on
+	// the workers that have it; empty: none.
+	PatchesDir string
+	// CertificateRenewal lets kubeadm renew its certificates, which is its own
+	// default and should be the caller's.
+	CertificateRenewal bool
+
+	Packages Packages
+	// Offers are the package manager's names of the target versions, from the
+	// repository's listing: v1.34.4 is "1.34.4-1.1". A target without an entry is
+	// refused, except with the manager "binaries", which has no revisions.
+	Offers map[cluster.Version]string
+
+	// Pools are the workers' pools by name. A pool without an entry gets
+	// DefaultPool's values.
+	Pools map[string]Pool
+
+	// LoadBalancer commands run on the operator's machine around an API server's
+	// restart.
+	LoadBalancer LoadBalancer
+
+	// GateSustain is how long gates must hold, for the estimates only.
+	GateSustain time.Duration
+}
+
+// Packages says where kubeadm, kubelet and kubectl come from.
+type Packages struct {
+	Manager        string // apt, dnf or binaries
+	Repository     string // URL; {minor} is replaced by 1.34
+	RepositoryFile string // on the nodes
+	SigningKey     string // on the nodes
+	Hold           bool   // hold the pinned packages afterwards
+	LockTimeout    time.Duration
+	// BinaryURL and ChecksumURL are for the manager binaries: {version} and
+	// {arch} are replaced here; {binary} is left to the step, {url} in
+	// ChecksumURL stands for BinaryURL.
+	BinaryURL   string
+	ChecksumURL string
+}
+
+// Pool is how workers of one pool are treated.
+type Pool struct {
+	MaxUnavailable Amount
+	Drain          Drain
+}
+
+// Amount is a number of nodes or a share of a pool; Percent counts when it is
+// not zero. The result is at least 1 and at most the pool's size.
+type Amount struct {
+	Count   int
+	Percent int // of the pool's nodes, rounded down
+}
+
+// of gives the number of nodes out of size.
+func (a Amount) of(size int) int {
+	n := a.Count
+	if a.Percent != 0 {
+		n = size * a.Percent / 100
+	}
+	return max(1, min(n, size))
+}
+
+// Drain is how nodes are emptied. A negative GracePeriod is the pod's own.
+type Drain struct {
+	Timeout            time.Duration
+	GracePeriod        time.Duration
+	DeleteEmptyDirData bool
+	Force              bool
+}
+
+// DefaultPool is one node at a time, ten minutes, the pods' own grace period.
+func DefaultPool() Pool {
+	return Pool{
+		MaxUnavailable: Amount{Count: 1},
+		Drain:          Drain{Timeout: 10 * time.Minute, GracePeriod: -time.Second, DeleteEmptyDirData: true},
+	}
+}
+
+// LoadBalancer are argv lists; {node} and {address} are replaced. Empty: none.
+type LoadBalancer struct {
+	Drain   []string
+	Restore []string
+}
+
+func (p Policy) pool(name string) Pool {
+	if pool, ok := p.Pools[name]; ok {
+		return pool
+	}
+	return DefaultPool()
+}

@@ -1,0 +1,81 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// maxPrepare bounds how many nodes fetch at once: the package source and the
+// registry are shared by all.
+const maxPrepare = 16
+
+// prepare is everything that leaves the running cluster as it is: the snapshot
+// first, so that it exists before anything else happens. It is laid out last,
+// for the nodes that the other stages touch.
+func (h *hopBuilder) prepare() []plan.Stage {
+	line := h.to.Line().String()
+	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
+	snapshot.Args["hop"] = line
+	snapshot = h.gated(snapshot, h.storeGates("etcd-healthy"), nil)
+	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
+	baseline.Args["hop"] = line
+
+	waves := []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{snapshot}}}}
+	var lanes []plan.Lane
+	for _, n := range h.state.nodes {
+		if h.touched[n.Name] {
+			lanes = append(lanes, h.prepareNode(n))
+		}
+	}
+	if len(lanes) > 0 {
+		waves = append(waves, plan.Wave{Parallel: min(len(lanes), maxPrepare), Lanes: lanes})
+	}
+	waves = append(waves, plan.Wave{Parallel: 1, Lanes: []plan.Lane{{baseline}}})
+	return []plan.Stage{{Name: plan.Prepare, Waves: waves}}
+}
+
+func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
+	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's and the kubelet's files and the package state"))
+	backup.Args["hop"] = h.to.Line().String()
+	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages.RepositoryFile), "\n")
+	backup.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
+	fetch := reads(h.step(plan.KindFetch, plan.Prepare, n.Name, "fetch", "fetch", "download kubeadm, kubelet and kubectl "+h.revision))
+	fetch.Args = h.packageArgs(n, "kubeadm", "kubelet", "kubectl")
+	images := h.nodeImages(n)
+	pull := h.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("pull %d images", len(images)), images)
+	return plan.Lane{backup, fetch, pull}
+}
+
+// backupPaths are what kubeadm and the packages may change on a node. A path
+// that does not exist on a node is none of its files.
+func backupPaths(repositoryFile string) []string {
+	paths := []string{
+		"/etc/kubernetes",
+		"/var/lib/kubelet/config.yaml",
+		"/var/lib/kubelet/instance-config.yaml",
+		"/var/lib/kubelet/kubeadm-flags.env",
+		"/etc/default/kubelet",
+		"/etc/sysconfig/kubelet",
+		"/etc/systemd/system/kubelet.service.d",
+		"/usr/lib/systemd/system/kubelet.service.d",
+	}
+	if repositoryFile != "" {
+		paths = append(paths, repositoryFile)
+	}
+	return paths
+}
+
+// storeGates keeps gates that ask etcd's members out of clusters whose members
+// kup does not see.
+func (h *hopBuilder) storeGates(ids ...plan.GateID) []plan.GateID {
+	if h.facts.Etcd.Topology == "external" || len(h.state.members()) == 0 {
+		return nil
+	}
+	return ids
+}
+
+// pinned tells whether the cluster pins etcd's image itself.
+func pinned(f *cluster.Facts) bool { return f.Kubeadm.EtcdImageTag != "" }

@@ -1,0 +1,186 @@
+package preflight
+
+import (
+	"fmt"
+
+	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/pkg/cluster"
+)
+
+func etcdRules() []Rule {
+	const faq = "https://etcd.io/docs/latest/upgrades/"
+	return []Rule{
+		{"KUP-040", "etcd is at a patch from which the next minor is safe", Block, "https://etcd.io/blog/2025/zombie_members_upgrade", checkEtcdEdge},
+		{"KUP-041", "every etcd member is healthy", Block, faq, checkMembers},
+		{"KUP-042", "etcd has no alarm", Block, "https://etcd.io/docs/latest/op-guide/maintenance/", checkAlarms},
+		{"KUP-043", "no etcd member is a learner", Block, faq, checkLearners},
+		{"KUP-044", "etcd's image is not pinned", Warn, "kubernetes CHANGELOG-1.19: kubeadm respects the configured etcd version", checkPinned},
+		{"KUP-045", "etcd goes up one minor at a time", Block, faq, checkEtcdMinors},
+		{"KUP-046", "etcd can be brought to what the API server needs", Block, "kubernetes cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion", checkEtcdMin},
+		{"KUP-047", "every control plane has its etcd member", Block, faq, checkMemberNodes},
+		{"KUP-048", "etcd's store is well below its quota", Warn, "https://etcd.io/docs/latest/op-guide/maintenance/#space-quota", checkQuota},
+	}
+}
+
+// oldestEtcd is the oldest member; zero when none was seen.
+func (in Input) oldestEtcd() cluster.Version {
+	var oldest cluster.Version
+	for _, m := range in.Facts.Etcd.Members {
+		if !m.Version.IsZero() && (oldest.IsZero() || m.Version.Less(oldest)) {
+			oldest = m.Version
+		}
+	}
+	return oldest
+}
+
+// etcdStep is what a hop does to etcd.
+type etcdStep struct {
+	hop
+	minor       catalog.Minor
+	running, to cluster.Version
+}
+
+// etcdSteps follows etcd along the path: a hop brings what kubeadm of its target
+// deploys, or the pinned version, and never takes it back.
+func (in Input) etcdSteps() []etcdStep {
+	running := in.oldestEtcd()
+	if running.IsZero() || in.Facts.Etcd.Topology == "external" {
+		return nil
+	}
+	var out []etcdStep
+	for _, h := range in.hops() {
+		m, known := in.Catalog.Minor(h.to.Line())
+		if !known {
+			break
+		}
+		_, to, _ := m.Etcd(h.to)
+		if pin, err := catalog.TagVersion(in.Facts.Kubeadm.EtcdImageTag); err == nil {
+			to = pin
+		}
+		if to.Less(running) {
+			to = running
+		}
+		out = append(out, etcdStep{h, m, running, to})
+		running = to
+	}
+	return out
+}
+
+func checkEtcdEdge(in Input) []Finding {
+	var out []Finding
+	for _, s := range in.etcdSteps() {
+		if edge, hit := in.Catalog.EtcdEdge(s.running, s.to); hit {
+			out = append(out, Finding{
+				Hop: s.name, Object: "etcd",
+				Why: fmt.Sprintf("it goes from %s to %s, and before %s it must be at %s or newer: %s", s.running, s.to, edge.To, edge.AtLeast, edge.Why),
+				Fix: fmt.Sprintf("at %s, set etcd.local.imageTag in the ConfigMap kubeadm-config to %s-0 or newer, run `kubeadm upgrade node phase control-plane` on each control plane, then remove the tag (see %s)", s.from.Line(), edge.AtLeast.Bare(), edge.Source),
+			})
+		}
+	}
+	return out
+}
+
+func checkMembers(in Input) []Finding {
+	var out []Finding
+	for _, m := range in.Facts.Etcd.Members {
+		if !m.Healthy {
+			why := "it is not healthy"
+			if m.Problem != "" {
+				why += ": " + m.Problem
+			}
+			out = append(out, Finding{Object: "etcd member " + m.Name, Why: why, Fix: "etcdctl endpoint health --cluster; replace the member if it does not recover"})
+		}
+	}
+	return out
+}
+
+func checkAlarms(in Input) []Finding {
+	var out []Finding
+	for _, alarm := range in.Facts.Etcd.Alarms {
+		out = append(out, Finding{Object: "etcd", Why: "alarm " + alarm, Fix: "remove the cause, then etcdctl alarm disarm"})
+	}
+	return out
+}
+
+func checkLearners(in Input) []Finding {
+	var out []Finding
+	for _, m := range in.Facts.Etcd.Members {
+		if m.Learner {
+			out = append(out, Finding{Object: "etcd member " + m.Name, Why: "it is a learner and has no vote", Fix: fmt.Sprintf("etcdctl member promote %s, or member remove", m.ID)})
+		}
+	}
+	return out
+}
+
+func checkPinned(in Input) []Finding {
+	tag := in.Facts.Kubeadm.EtcdImageTag
+	if tag == "" || len(in.Path) == 0 {
+		return nil
+	}
+	return []Finding{{
+		Object: "ConfigMap kube-system/kubeadm-config", Why: fmt.Sprintf("etcd.local.imageTag is %s: kubeadm leaves etcd there in every hop", tag),
+		Fix: "remove the tag, unless it is meant",
+	}}
+}
+
+func checkEtcdMinors(in Input) []Finding {
+	var out []Finding
+	for _, s := range in.etcdSteps() {
+		if s.to.Line() != s.running.Line() && s.to.Line() != s.running.Line().Next() {
+			out = append(out, Finding{Hop: s.name, Object: "etcd", Why: fmt.Sprintf("it would go from %s to %s and skip a minor", s.running, s.to), Fix: fmt.Sprintf("bring etcd to %s first", s.running.Line().Next())})
+		}
+	}
+	return out
+}
+
+// checkEtcdMin allows for etcd going first in a hop: kubeadm then deploys what it
+// keeps for the minor the cluster is still at.
+func checkEtcdMin(in Input) []Finding {
+	var out []Finding
+	for _, s := range in.etcdSteps() {
+		if !s.running.Less(s.minor.EtcdMin()) {
+			continue
+		}
+		_, first, known := s.minor.EtcdBefore(s.from.Line())
+		if in.Facts.Kubeadm.EtcdImageTag != "" {
+			first, known = s.to, true
+		}
+		if !known || first.Less(s.minor.EtcdMin()) {
+			out = append(out, Finding{Hop: s.name, Object: "etcd", Why: fmt.Sprintf("the API server of %s needs %s, etcd is at %s and kubeadm cannot raise it before", s.hop.to, s.minor.EtcdMin(), s.running), Fix: "bring etcd up at the present minor, or remove etcd.local.imageTag"})
+		}
+	}
+	return out
+}
+
+func checkMemberNodes(in Input) []Finding {
+	if in.Facts.Etcd.Topology == "external" {
+		return nil
+	}
+	if len(in.Facts.Etcd.Members) == 0 {
+		return []Finding{{Object: "etcd", Why: "its members could not be asked", Fix: "`kup plan` says why; SSH to a control plane and its etcd certificates are needed"}}
+	}
+	var out []Finding
+	has := map[string]bool{}
+	for _, m := range in.Facts.Etcd.Members {
+		has[m.Node] = true
+		if m.Node == "" {
+			out = append(out, Finding{Object: "etcd member " + m.Name, Why: "it runs on no known node", Fix: fmt.Sprintf("add its node to the inventory, or etcdctl member remove %s", m.ID)})
+		}
+	}
+	for _, n := range in.nodes() {
+		if n.Role == cluster.ControlPlane && !has[n.Name] {
+			out = append(out, Finding{Object: "node " + n.Name, Why: "it is a control plane without an etcd member", Fix: "join it anew"})
+		}
+	}
+	return out
+}
+
+func checkQuota(in Input) []Finding {
+	var out []Finding
+	for _, m := range in.Facts.Etcd.Members {
+		if m.Quota > 0 && m.DBSize > m.Quota/10*8 {
+			out = append(out, Finding{Object: "etcd member " + m.Name, Why: fmt.Sprintf("its store is %d%% full", m.DBSize*100/m.Quota), Fix: "compact and defragment, one member at a time, before the upgrade"})
+		}
+	}
+	return out
+}
