@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"time"
+
+	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/etcd"
+	"github.com/kup-project/kup/internal/gate"
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/internal/survey"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// This file fits the adapters to what their consumers declare. Nothing here
+// decides anything.
+
+// apiSide is the API as runners and gates ask for it.
+type apiSide struct{ *kube.Client }
+
+func (a apiSide) Pods(ctx context.Context) ([]step.Pod, error) {
+	pods, err := a.Client.Pods(ctx)
+	out := make([]step.Pod, len(pods))
+	for i, p := range pods {
+		out[i] = step.Pod{
+			Namespace: p.Namespace, Name: p.Name, UID: p.UID, Node: p.Node,
+			Owner: p.Owner, Restarts: p.Restarts, Ready: p.Ready, Phase: p.Phase,
+		}
+	}
+	return out, err
+}
+
+func (a apiSide) Drain(ctx context.Context, node string, o step.DrainOptions, note func(string)) error {
+	return a.Client.Drain(ctx, node, kube.DrainOptions{
+		Timeout: o.Timeout, GracePeriod: o.GracePeriod, DeleteEmptyDirData: o.DeleteEmptyDirData, Force: o.Force,
+	}, note)
+}
+
+// etcdSide is etcd as runners ask for it.
+type etcdSide struct{ *etcd.Cluster }
+
+func (e etcdSide) Snapshot(ctx context.Context, dir string, progress func(int64)) (step.Snapshot, error) {
+	s, err := e.Cluster.Snapshot(ctx, dir, "", progress)
+	return step.Snapshot{Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Size: s.Size, Member: s.Member}, err
+}
+
+// certificates reads kubeadm's certificates on a host.
+type certificates struct{ hosts step.Hosts }
+
+func (c certificates) Certificates(ctx context.Context, node string) ([]cluster.Certificate, error) {
+	h, err := c.hosts.Host(node)
+	if err != nil {
+		return nil, err
+	}
+	return survey.Certificates(ctx, h)
+}
+
+// apiServers gives each API server, reached through its own node.
+type apiServers struct {
+	api   *kube.Client
+	hosts *hosts
+	nodes []cluster.Node
+	port  string
+}
+
+func (a apiServers) APIServers(context.Context) (map[string]gate.APIServer, error) {
+	out := map[string]gate.APIServer{}
+	for _, n := range a.nodes {
+		if n.Role != cluster.ControlPlane {
+			continue
+		}
+		host, ok := a.hosts.byNode[n.Name]
+		if !ok {
+			return nil, fmt.Errorf("control plane %s is not in the inventory", n.Name)
+		}
+		server, err := a.api.APIServer(net.JoinHostPort(n.Address, a.port), host.DialContext)
+		if err != nil {
+			return nil, err
+		}
+		out[n.Name] = server
+	}
+	return out, nil
+}
+
+// dns asks CoreDNS from the first control plane that can be reached.
+type dns struct {
+	*kube.Client
+	hosts *hosts
+	nodes []cluster.Node
+}
+
+func (d dns) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	var errs []error
+	for _, n := range d.nodes {
+		host, ok := d.hosts.byNode[n.Name]
+		if !ok || n.Role != cluster.ControlPlane {
+			continue
+		}
+		conn, err := host.DialContext(ctx, network, address)
+		if err == nil {
+			return conn, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+// executor runs detached commands.
+type executor struct{ *detached.Executor }
+
+func (e executor) State(ctx context.Context, h remote.Host, x plan.Execution) (step.ExecutionState, error) {
+	st, err := e.Executor.Status(ctx, h, x)
+	if err != nil {
+		return step.ExecutionState{}, err
+	}
+	phases := map[detached.State]step.Phase{
+		detached.Absent: step.Absent, detached.Running: step.Running, detached.Exited: step.Exited, detached.Lost: step.Lost,
+	}
+	return step.ExecutionState{Phase: phases[st.State], Code: st.Code}, nil
+}
+
+// hears turns what runners say into events.
+type hears struct{ engine.Observer }
+
+func (h hears) Note(stepID, text string) {
+	h.Event(engine.Event{At: time.Now(), Kind: engine.StepNote, Step: stepID, Text: text})
+}
+
+func (h hears) Spent(kind string, from, to time.Time) {
+	h.Event(engine.Event{At: to, Kind: engine.TimeSpent, Text: kind, From: from, To: to})
+}
+
+// local runs commands on this machine, without a shell.
+type local struct{}
+
+func (local) Run(ctx context.Context, argv []string, line func(string)) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = cmd.Stdout
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("%s: %w", remote.Display(argv), err)
+	}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		line(lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w", remote.Display(argv), err)
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+type applyOptions struct {
+	to       string
+	planFile string
+	versions string
+	yes      bool
+	resume   bool
+}
+
+func newApply(sys *system, g *global) *cobra.Command {
+	o := &applyOptions{}
+	c := &cobra.Command{
+		Use:   "apply (--to VERSION | --plan FILE | --resume)",
+		Short: "Execute a plan, step by step, with a gate after every step",
+		Long: `apply shows the plan, asks, locks the cluster and executes the plan as written.
+Every step is in the journal before it starts. Ctrl-C ends at the next step
+boundary; --resume goes on from where the last run ended.
+
+When the cluster is at the target already there is nothing to do: exit status 0.`,
+		Example: `  kup apply --to v1.34              the newest patch of 1.34, hop by hop
+  kup plan --to v1.34 --out p.json && kup apply --plan p.json --yes
+  kup apply --resume`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runApply(c.Context(), sys, g, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.to, "to", "", "target: v1.34 (its newest patch), v1.34.4, or several with commas")
+	f.StringVar(&o.planFile, "plan", "", "execute this plan file as written")
+	f.StringVar(&o.versions, "versions-file", "", "versions the package source offers, for --to without reaching it (YAML)")
+	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
+	f.BoolVar(&o.resume, "resume", false, "go on with the last run of this cluster")
+	c.MarkFlagsMutuallyExclusive("to", "plan", "resume")
+	c.MarkFlagsOneRequired("to", "plan", "resume")
+	return c
+}
+
+func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) error {
+	s, err := openSession(ctx, sys, g, true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if o.resume {
+		return resume(ctx, s, o)
+	}
+	p, err := s.planToApply(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := report.Plan(sys.out, p); err != nil {
+		return err
+	}
+	if len(p.Hops) == 0 {
+		return nil
+	}
+	if err := agree(ctx, sys, p, o.yes); err != nil {
+		return err
+	}
+	id := newRunID(time.Now())
+	dir, err := createRun(p, id)
+	if err != nil {
+		return err
+	}
+	return s.execute(ctx, &runRecord{id: id, dir: dir, plan: p})
+}
+
+// resume goes on with the last run of the cluster.
+func resume(ctx context.Context, s *session, o *applyOptions) error {
+	id, err := s.api.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := lastRun(id.UID)
+	if errors.Is(err, errNoRun) {
+		return &usageError{err: err, hint: "start one: kup apply --to VERSION"}
+	}
+	if err != nil {
+		return err
+	}
+	if r.over() {
+		fmt.Fprintf(s.sys.out, "Run %s is done; nothing to resume.\n", r.id)
+		return nil
+	}
+	fmt.Fprintf(s.sys.err, "Resuming run %s: %s\n", r.id, r.standing())
+	if !o.yes {
+		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
+			return err
+		}
+	}
+	return s.execute(ctx, r)
+}
+
+// planToApply reads a plan file, or makes a plan for the target.
+func (s *session) planToApply(ctx context.Context, o *applyOptions) (*plan.Plan, error) {
+	if o.planFile == "" {
+		made, err := s.makePlan(ctx, o.to, o.versions)
+		if err != nil {
+			return nil, err
+		}
+		return made.plan, s.refuseBlocked(made.findings)
+	}
+	p, err := readPlan(o.planFile)
+	if err != nil {
+		return nil, err
+	}
+	return p, s.recheck(ctx, p)
+}
+
+func readPlan(path string) (*plan.Plan, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &usageError{err: fmt.Errorf("plan file: %w", err), hint: "make one: kup plan --to VERSION --out " + path}
+	}
+	p, err := plan.Decode(content)
+	if err == nil {
+		err = plan.Verify(p)
+	}
+	if err == nil {
+		err = plan.Validate(p)
+	}
+	if err != nil {
+		return nil, &usageError{err: fmt.Errorf("plan file %s: %w", path, err), hint: "make it anew: kup plan --to VERSION --out " + path}
+	}
+	return p, nil
+}
+
+// agree asks once for the plan and once more for what needs consent of its own.
+func agree(ctx context.Context, sys *system, p *plan.Plan, yes bool) error {
+	if yes {
+		return nil
+	}
+	for _, n := range p.Notices {
+		if n.Consent {
+			if err := confirm(ctx, sys, "This plan: "+n.Text+". Do you accept that?"); err != nil {
+				return err
+			}
+		}
+	}
+	return confirm(ctx, sys, "Apply this plan?")
+}
+
+// holderIdentity names this process to whoever finds the lock held.
+func holderIdentity() string {
+	who := "unknown"
+	if u, err := user.Current(); err == nil {
+		who = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s@%s pid %d", who, host, os.Getpid())
+}
+
+// finish accounts for the run and stores the result.
+func (s *session) finish(r *runRecord, spent *report.Spent, began time.Time, runErr error, found *findings) error {
+	result := &report.Result{
+		Run: r.id, Plan: r.plan.ID, Outcome: "done", Began: began.UTC(), Ended: time.Now().UTC(),
+		From: r.plan.Hops[0].From.String(), To: r.plan.Hops[len(r.plan.Hops)-1].To.String(),
+		Workloads: found.workloads, Deprecated: found.deprecated, Unready: found.unready,
+	}
+	switch {
+	case errors.Is(runErr, engine.ErrStopped):
+		result.Outcome = "stopped"
+	case runErr != nil:
+		result.Outcome, result.Error = "failed", runErr.Error()
+	}
+	result.Account(spent.Split())
+	content, err := result.Encode()
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeDurably(filepath.Join(r.dir, report.ResultFile), content), report.WriteResult(s.sys.out, result))
+}

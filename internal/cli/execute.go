@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/gate"
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+const (
+	leaseDuration  = 60 * time.Second
+	cleanupTimeout = 30 * time.Second
+)
+
+// execute locks the cluster and walks what is left of the run's plan.
+func (s *session) execute(ctx context.Context, r *runRecord) (err error) {
+	lease, err := s.api.AcquireLease(ctx, kube.Holder{
+		Identity: holderIdentity(), Run: r.id, Above: r.state.Epoch,
+		Waiting: func(held *kube.HeldError) { fmt.Fprintf(s.sys.err, "%v; waiting to see whether it is alive\n", held) },
+	}, leaseDuration)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// The run's own context may be over; giving the lock back must not depend on it.
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		err = errors.Join(err, lease.Release(clean))
+	}()
+	ctx, cancel := context.WithCancelCause(ctx)
+	var renewing errgroup.Group
+	renewing.Go(func() error {
+		err := lease.Run(ctx)
+		cancel(err) // nil when the run is over
+		return err
+	})
+	defer func() {
+		cancel(nil)
+		err = errors.Join(err, renewing.Wait())
+	}()
+	return s.locked(ctx, r, lease)
+}
+
+// locked runs the plan while the lease is held.
+func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (err error) {
+	m, err := s.remember(r, lease.Epoch())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.journal.Close()) }()
+	spent := &report.Spent{}
+	progress, done := s.progress()
+	defer done()
+	watch := &unready{servers: s.apiServers(r.plan)}
+	fan := report.Fan{spent, progress, watch}
+	x := detached.New(r.id, lease.Epoch(), hears{fan}.span)
+	if err := s.own(ctx, x); err != nil {
+		return err
+	}
+	e := &engine.Engine{
+		Runners: s.runners(m, executor{x}, hears{fan}), Gates: gates{s.gates(r.plan, m)},
+		Journal: m, Fence: fence{lease}, Drift: drift{s, m}, Observer: fan,
+	}
+	began := time.Now()
+	runErr := e.Run(ctx, r.plan, m.snapshot(), s.sys.stop)
+	if cause := context.Cause(ctx); cause != nil && errors.Is(runErr, context.Canceled) {
+		runErr = cause
+	}
+	found := s.findings(r.plan, m)
+	found.unready = watch.seconds()
+	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
+}
+
+// own raises the fence on every host: an older run's commands are refused there.
+func (s *session) own(ctx context.Context, x *detached.Executor) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(16)
+	for _, host := range s.hosts.byNode {
+		group.Go(func() error { return x.Own(ctx, host) })
+	}
+	return group.Wait()
+}
+
+// remember starts the run's journal, or opens it to go on.
+func (s *session) remember(r *runRecord, epoch int64) (*memory, error) {
+	m := &memory{}
+	if r.dir == "" {
+		dir, err := createRun(r.plan, r.id)
+		if err != nil {
+			return nil, err
+		}
+		r.dir = dir
+		first := journal.Record{Plan: r.plan.ID, Cluster: r.plan.Facts.Identity.UID, Run: r.id, Holder: holderIdentity(), Epoch: epoch}
+		if m.journal, err = journal.Create(dir, first); err != nil {
+			return nil, err
+		}
+		first.Kind = journal.RunStarted
+		m.state = journal.Replay([]journal.Record{first})
+		m.dir = dir
+		return m, nil
+	}
+	j, records, err := journal.Open(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	m.dir, m.journal, m.state = r.dir, j, journal.Replay(records)
+	if m.state.Plan != r.plan.ID || m.state.Cluster != r.plan.Facts.Identity.UID {
+		return nil, errors.Join(fmt.Errorf("%s: the journal is not that of the plan beside it", r.dir), j.Close())
+	}
+	return m, m.Append(journal.Record{Kind: journal.RunResumed, Holder: holderIdentity(), Epoch: epoch})
+}
+
+// progress chooses how the run is shown.
+func (s *session) progress() (engine.Observer, func()) {
+	if s.global.logFormat == "json" {
+		return report.NewJSON(s.sys.err), func() {}
+	}
+	if f, ok := terminal(s.sys.err); ok {
+		live := report.NewLive(f, func() int {
+			width, _, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 80
+			}
+			return width
+		})
+		return live, live.Close
+	}
+	return report.NewLines(s.sys.err), func() {}
+}
+
+func (s *session) runners(m *memory, x executor, observer hears) map[plan.Kind]engine.Runner {
+	out := map[plan.Kind]engine.Runner{}
+	for kind, r := range step.New(step.Deps{
+		Hosts: s.hosts, Executor: x, Last: m.last,
+		Cluster: apiSide{s.api}, Schedule: s.api, Drainer: apiSide{s.api},
+		Members: s.etcd, Snapshots: etcdSide{s.etcd}, Certificates: certificates{s.hosts}, Local: local{},
+		Artefacts: m, Observer: observer,
+	}) {
+		out[kind] = r
+	}
+	return out
+}
+
+func (s *session) gates(p *plan.Plan, m *memory) *gate.Set {
+	return gate.New(gate.Deps{
+		APIServers: s.apiServers(p), Nodes: s.api, Etcd: s.etcd, Certificates: certificates{s.hosts},
+		Baselines: step.Baselines{Artefacts: m}, Workloads: s.api,
+		DNS: dns{Client: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}, Admission: s.api,
+		Facts: &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(),
+		Policy: plan.GatePolicy{Sustain: s.inv.Gates.Sustain, Timeout: s.inv.Gates.Timeout},
+	})
+}
+
+// apiServers reaches every API server of the plan on the port of the endpoint.
+func (s *session) apiServers(p *plan.Plan) apiServers {
+	port := "6443"
+	if u, err := url.Parse("https://" + p.Facts.Kubeadm.Endpoint); err == nil && u.Port() != "" && len(s.etcdNodes(p.Facts)) == 1 {
+		port = u.Port()
+	}
+	return apiServers{api: s.api, hosts: s.hosts, nodes: p.Facts.Nodes, port: port}
+}
+
+// gates fits gate.Set to the engine.
+type gates struct{ *gate.Set }
+
+func (g gates) Gate(id plan.GateID) (engine.Gate, error) { return g.Set.Gate(id) }
+
+// fence proves the lease before every mutation. While the API is down by plan it
+// cannot be asked, and the hosts' own fence alone holds.
+type fence struct{ lease *kube.Lease }
+
+func (f fence) Assert(ctx context.Context, stepID string) error {
+	var lost *kube.LostLeaseError
+	if err := f.lease.SetStep(ctx, stepID); errors.As(err, &lost) {
+		return err
+	}
+	return ctx.Err()
+}
+
+// drift compares the cluster with the plan before every wave.
+type drift struct {
+	session *session
+	memory  *memory
+}
+
+func (d drift) Check(ctx context.Context, p *plan.Plan, _ func(string) bool) error {
+	now, err := d.session.api.Standing(ctx)
+	if err != nil {
+		return fmt.Errorf("look for drift: %w", err)
+	}
+	if now.Etcd.Members, err = d.session.etcd.Members(ctx); err != nil {
+		return fmt.Errorf("look for drift: %w", err)
+	}
+	if found := planner.Drift(p, d.memory.progress, &now); len(found) > 0 {
+		return &planner.DriftError{Differences: found}
+	}
+	return nil
+}
+
+// findings are what the hops' comparisons found.
+type findings struct {
+	workloads, deprecated []string
+	unready               map[string]float64
+}
+
+func (s *session) findings(p *plan.Plan, m *memory) *findings {
+	f := &findings{}
+	for i := range p.Hops {
+		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
+		if err != nil {
+			fmt.Fprintf(s.sys.err, "kup: %v\n", err)
+		}
+		if ok {
+			f.workloads = append(f.workloads, result.Workloads()...)
+			f.deprecated = append(f.deprecated, result.DeprecatedUses()...)
+		}
+	}
+	return f
+}
+
+func (h hears) span(from, to time.Time) { h.Spent(engine.SpentRemote, from, to) }
+
+func (s *session) etcdNodes(f cluster.Facts) []cluster.Node {
+	var out []cluster.Node
+	for _, n := range f.Nodes {
+		if n.Role == cluster.ControlPlane {
+			out = append(out, n)
+		}
+	}
+	return out
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/inventory"
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/remote/ssh"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// The exit codes. Every command's help and docs/exit-codes.md list them.
+const (
+	exitDone        = 0
+	exitUnexpected  = 1
+	exitUsage       = 2
+	exitBlocked     = 3
+	exitStopped     = 4
+	exitLocked      = 6
+	exitDrifted     = 7
+	exitInterrupted = 130
+)
+
+var (
+	errInterrupted = errors.New("interrupted")
+	errAborted     = errors.New("interrupted twice: no longer waiting; what runs on the hosts goes on and is recorded")
+)
+
+// usageError is a mistake of the caller; nothing was touched.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+func (e *usageError) Unwrap() error { return e.err }
+
+// blockedError is what preflight found.
+type blockedError struct{ blocks int }
+
+func (e *blockedError) Error() string {
+	return fmt.Sprintf("%d finding(s) block this upgrade; nothing was touched", e.blocks)
+}
+
+// exit reports an error on one line, with a hint on the next, and gives its code.
+func exit(w io.Writer, err error) int {
+	if err == nil {
+		return exitDone
+	}
+	code, hint := classify(err)
+	fmt.Fprintf(w, "kup: %v\n", err)
+	if hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+	return code
+}
+
+const hintResume = "mend the cause, then: kup apply --resume (kup status shows where it stands)"
+
+// classify is the one place where an error becomes an exit code. Order matters:
+// a run that was begun is resumable, whatever stopped it, unless it lost the
+// right to change the cluster.
+func classify(err error) (code int, hint string) {
+	switch {
+	case is[*kube.HeldError](err), is[*detached.FencedError](err), is[*journal.BusyError](err), is[*kube.LostLeaseError](err):
+		return exitLocked, "wait for the other run to end, or ask its holder; kup status shows what it is doing"
+	case errors.Is(err, engine.ErrStopped), errors.Is(err, errInterrupted), errors.Is(err, errAborted), errors.Is(err, context.Canceled):
+		return exitInterrupted, "kup apply --resume goes on from here, if a run was begun"
+	case is[*planner.DriftError](err):
+		return exitDrifted, "plan anew and review: kup plan"
+	case is[*engine.StepError](err):
+		return exitStopped, hintResume
+	case is[*blockedError](err):
+		return exitBlocked, "mend what is listed above, then run the command again"
+	}
+	if usage := new(usageError); errors.As(err, &usage) {
+		return exitUsage, usage.hint
+	}
+	if isInput(err) {
+		return exitUsage, ""
+	}
+	return exitUnexpected, "run again with --log-format json and report what it says"
+}
+
+// isInput tells whether the error is about what the caller gave: files, flags,
+// versions, hosts and credentials. Such errors carry their own fix.
+func isInput(err error) bool {
+	return is[*inventory.Error](err) || is[*planner.TargetError](err) || is[*plan.FormatError](err) || is[*plan.TamperedError](err) ||
+		is[*kube.ConnectError](err) || is[*ssh.HostKeyError](err) || is[*ssh.SudoError](err) || is[*ssh.AuthError](err) || is[*remote.ConnectionError](err)
+}
+
+func is[T error](err error) bool {
+	var target T
+	return errors.As(err, &target)
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kup-project/kup/internal/inventory"
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/remote/ssh"
+)
+
+// hosts are the machines of the inventory, connected when first used.
+type hosts struct {
+	byNode map[string]*ssh.Host
+	span   func(from, to time.Time)
+}
+
+// openHosts resolves how every node is reached. Nothing is connected yet.
+func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
+	h := &hosts{byNode: map[string]*ssh.Host{}}
+	ask := &asker{sys: sys, answers: map[string][]byte{}}
+	configs := map[string]*ssh.ClientConfig{}
+	for _, n := range inv.Nodes {
+		s := inv.SSHFor(n.Name)
+		client, ok := configs[s.Config]
+		if !ok {
+			path := s.Config
+			if path == inventory.None {
+				path = ""
+			}
+			var err error
+			if client, err = ssh.LoadClientConfig(path); err != nil {
+				return nil, &usageError{err: err}
+			}
+			configs[s.Config] = client
+		}
+		config, err := client.Resolve(ssh.Config{
+			Name: n.Name, Address: n.Address, Port: s.Port, User: s.User,
+			Identities: s.Identities, Agent: s.Agent, KnownHosts: s.KnownHosts,
+			Passphrase:     func(identity string) ([]byte, error) { return ask.secret("passphrase of " + identity) },
+			ConnectTimeout: s.ConnectTimeout, Keepalive: s.Keepalive,
+			Sudo: ssh.Sudo{Mode: string(s.Sudo.Mode), Password: ask.sudo(s)},
+		}, s.Bastion)
+		if err != nil {
+			return nil, &usageError{err: err}
+		}
+		h.byNode[n.Name] = ssh.New(config)
+	}
+	return h, nil
+}
+
+// Host gives the machine of a node. Time spent in its commands is reported once
+// span is set.
+func (h *hosts) Host(node string) (remote.Host, error) {
+	host, ok := h.byNode[node]
+	if !ok {
+		return nil, fmt.Errorf("node %s is not in the inventory; add it to nodes in kup.yaml", node)
+	}
+	return host, nil
+}
+
+// reach connects to every host, as root, and gives what failed by node.
+func (h *hosts) reach(ctx context.Context) map[string]error {
+	var mu sync.Mutex
+	failed := map[string]error{}
+	var group errgroup.Group
+	group.SetLimit(16)
+	for node, host := range h.byNode {
+		group.Go(func() error {
+			if _, err := host.Run(ctx, remote.Command{Argv: []string{"true"}, Sudo: true}); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[node] = err
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // failures are by node
+	return failed
+}
+
+func (h *hosts) close() error {
+	var errs []error
+	for _, host := range h.byNode {
+		errs = append(errs, host.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// asker asks for each secret once and remembers it for the life of the process.
+type asker struct {
+	sys     *system
+	mu      sync.Mutex
+	answers map[string][]byte
+}
+
+func (a *asker) secret(what string) ([]byte, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s, ok := a.answers[what]; ok {
+		return s, nil
+	}
+	s, err := secret(a.sys, what+": ")
+	if err == nil {
+		a.answers[what] = s
+	}
+	return s, err
+}
+
+// sudo gives the source of a host's sudo password: file, variable, or terminal.
+func (a *asker) sudo(s inventory.SSH) func(context.Context) ([]byte, error) {
+	switch {
+	case s.Sudo.PasswordFile != "":
+		return func(context.Context) ([]byte, error) {
+			b, err := os.ReadFile(s.Sudo.PasswordFile)
+			return bytes.TrimRight(b, "\r\n"), err
+		}
+	case s.Sudo.PasswordEnv != "":
+		return func(context.Context) ([]byte, error) {
+			v, ok := os.LookupEnv(s.Sudo.PasswordEnv)
+			if !ok {
+				return nil, fmt.Errorf("environment variable %s is not set", s.Sudo.PasswordEnv)
+			}
+			return []byte(v), nil
+		}
+	default:
+		return func(context.Context) ([]byte, error) { return a.secret("sudo password of " + s.User) }
+	}
+}

@@ -1,0 +1,231 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/preflight"
+	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+type planOptions struct {
+	to       string
+	output   string
+	out      string
+	versions string
+}
+
+func newPlan(sys *system, g *global) *cobra.Command {
+	o := &planOptions{}
+	c := &cobra.Command{
+		Use:   "plan [--to VERSION]",
+		Short: "Show what an upgrade would do, what blocks it and how long it takes",
+		Long: `plan reads the cluster and its hosts and shows the ordered plan: hops, stages,
+nodes, steps, estimates, points of no return, and what blocks it. It changes
+nothing. With a kubeconfig alone it says what could not be checked without SSH.`,
+		Example: `  kup plan                          to the next minor
+  kup plan --to v1.36               several hops, the newest patch of each
+  kup plan --to v1.34.4 --out p.json
+  kup plan -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runPlan(c.Context(), sys, g, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.to, "to", "", "target: v1.34 (its newest patch), v1.34.4, or several with commas (default: the next minor)")
+	f.StringVarP(&o.output, "output", "o", "text", "text, json or yaml")
+	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply --plan")
+	f.StringVar(&o.versions, "versions-file", "", "versions the package source offers, instead of asking it (YAML)")
+	return c
+}
+
+func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error {
+	if o.output != "text" && o.output != "json" && o.output != "yaml" {
+		return &usageError{err: fmt.Errorf("output %q: want text, json or yaml", o.output)}
+	}
+	s, err := openSession(ctx, sys, g, false)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	made, err := s.makePlan(ctx, o.to, o.versions)
+	if err != nil {
+		return err
+	}
+	if err := made.write(sys.out, o.output); err != nil {
+		return err
+	}
+	if o.out != "" && made.plan != nil {
+		content, err := plan.Encode(made.plan)
+		if err != nil {
+			return err
+		}
+		if err := writeDurably(o.out, content); err != nil {
+			return &usageError{err: err, hint: "give a file that can be written with --out"}
+		}
+	}
+	if preflight.Blocked(made.findings) {
+		return blocked(made.findings)
+	}
+	return nil
+}
+
+// made is a plan with what preflight found on its path.
+type made struct {
+	plan     *plan.Plan // nil when what was found lets none be made
+	findings []preflight.Finding
+}
+
+func (m made) write(w io.Writer, format string) error {
+	if format == "text" {
+		if m.plan != nil {
+			if err := report.Plan(w, m.plan); err != nil {
+				return err
+			}
+		}
+		return report.Findings(w, m.findings)
+	}
+	b, err := json.MarshalIndent(struct {
+		Plan     *plan.Plan          `json:"plan"`
+		Findings []preflight.Finding `json:"findings"`
+	}{m.plan, m.findings}, "", "  ")
+	if err == nil && format == "yaml" {
+		b, err = yaml.JSONToYAML(b)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", b)
+	return err
+}
+
+// makePlan surveys, checks the whole path and lays out the plan.
+func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, error) {
+	facts, err := s.survey(ctx)
+	if err != nil {
+		return made{}, err
+	}
+	offers, err := s.offers(ctx, &facts, versionsFile)
+	if err != nil {
+		return made{}, err
+	}
+	if to == "" {
+		to = facts.Kubeadm.ClusterVersion.Line().Next().String()
+	}
+	path, err := planner.Hops(facts, to, facts.Available)
+	if err != nil {
+		return made{}, err
+	}
+	m := made{findings: s.check(facts, path)}
+	p, err := planner.Build(facts, path, s.catalog, policy(s.inv, offers))
+	var target *planner.TargetError
+	if errors.As(err, &target) && preflight.Blocked(m.findings) {
+		return m, nil // the findings say more than the planner can
+	}
+	if err != nil {
+		return made{}, err
+	}
+	m.plan = &p
+	if len(p.Hops) == 0 {
+		m.findings = nil // nothing is going to happen
+	}
+	return m, nil
+}
+
+// check runs every rule over every hop.
+func (s *session) check(facts cluster.Facts, path []cluster.Version) []preflight.Finding {
+	in := preflight.Input{
+		Facts: facts, Path: path, Catalog: s.catalog, Now: time.Now(),
+		PackageManager:     string(s.inv.Packages.Manager),
+		CertificateRenewal: s.inv.Kubeadm.CertificateRenewal,
+		PatchesDir:         s.inv.Kubeadm.Patches,
+	}
+	for _, n := range s.inv.Nodes {
+		in.Nodes = append(in.Nodes, n.Name)
+	}
+	return preflight.Check(in)
+}
+
+// refuseBlocked shows the findings and stops when one of them blocks.
+func (s *session) refuseBlocked(findings []preflight.Finding) error {
+	if err := report.Findings(s.sys.out, findings); err != nil {
+		return err
+	}
+	if preflight.Blocked(findings) {
+		return blocked(findings)
+	}
+	return nil
+}
+
+func blocked(findings []preflight.Finding) error {
+	e := &blockedError{}
+	for _, f := range findings {
+		if f.Severity == preflight.Block {
+			e.blocks++
+		}
+	}
+	return e
+}
+
+// recheck surveys again before a plan file is applied: the cluster must be the
+// one that was planned for, and nothing may block by now.
+func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
+	if err := s.sameCluster(ctx, p); err != nil {
+		return err
+	}
+	facts, err := s.survey(ctx)
+	if err != nil {
+		return err
+	}
+	untouched := func(string) planner.Progress { return planner.Untouched }
+	if found := planner.Drift(p, untouched, &facts); len(found) > 0 {
+		return &planner.DriftError{Differences: found}
+	}
+	var path []cluster.Version
+	for i := range p.Hops {
+		path = append(path, p.Hops[i].To)
+	}
+	if facts.Available == nil {
+		facts.Available = p.Facts.Available
+	}
+	return s.refuseBlocked(s.check(facts, path))
+}
+
+// sameCluster is asked first, because nothing else of a foreign plan makes sense.
+func (s *session) sameCluster(ctx context.Context, p *plan.Plan) error {
+	id, err := s.api.Identity(ctx)
+	if err != nil {
+		return err
+	}
+	if id.UID != p.Facts.Identity.UID {
+		return &planner.DriftError{Differences: []planner.Difference{{
+			Object: "cluster uid", Want: p.Facts.Identity.UID, Got: id.UID,
+		}}}
+	}
+	return nil
+}
+
+// readVersions reads a file that says what the package source offers:
+// "1.34: [v1.34.3, v1.34.4]", or with the package's own version as in
+// "1.34: [1.34.4-1.1]".
+func readVersions(path string) (map[string][]string, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &usageError{err: fmt.Errorf("versions file: %w", err)}
+	}
+	var out map[string][]string
+	if err := yaml.UnmarshalStrict(content, &out); err != nil {
+		return nil, &usageError{err: fmt.Errorf("versions file %s: %w", path, err), hint: "write it as 1.34: [1.34.4-1.1]"}
+	}
+	return out, nil
+}

@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/internal/etcd"
+	"github.com/kup-project/kup/internal/inventory"
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/survey"
+	"github.com/kup-project/kup/pkg/cluster"
+)
+
+// session is what one command works with, opened once and closed together.
+type session struct {
+	sys     *system
+	global  *global
+	catalog *catalog.Catalog
+	inv     *inventory.Inventory // never nil: without a file the defaults
+	api     *kube.Client
+	hosts   *hosts        // nil without an inventory
+	etcd    *etcd.Cluster // nil without hosts, or until the survey
+}
+
+// openSession reads the inventory and connects to the API. Hosts are connected
+// when they are first used. Apply needs the inventory, plan makes do without.
+func openSession(ctx context.Context, sys *system, g *global, needInventory bool) (*session, error) {
+	if g.logFormat != "text" && g.logFormat != "json" {
+		return nil, &usageError{err: fmt.Errorf("log format %q: want text or json", g.logFormat)}
+	}
+	s := &session{sys: sys, global: g}
+	var err error
+	if s.catalog, err = catalog.Load(); err != nil {
+		return nil, err
+	}
+	if err := s.loadInventory(needInventory); err != nil {
+		return nil, err
+	}
+	kubeconfig, contextName := g.kubeconfig, g.context
+	if kubeconfig == "" {
+		kubeconfig = s.inv.Cluster.Kubeconfig
+	}
+	if contextName == "" {
+		contextName = s.inv.Cluster.Context
+	}
+	if s.api, err = kube.Connect(ctx, kubeconfig, contextName); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openBare connects to the API alone, whatever inventory there is.
+func openBare(ctx context.Context, sys *system, g *global) (*session, error) {
+	api, err := kube.Connect(ctx, g.kubeconfig, g.context)
+	if err != nil {
+		return nil, err
+	}
+	return &session{sys: sys, global: g, api: api}, nil
+}
+
+const defaultInventory = "kup.yaml"
+
+func (s *session) loadInventory(need bool) error {
+	path := s.global.file
+	if path == "" {
+		path = defaultInventory
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if need {
+				return &usageError{err: fmt.Errorf("there is no %s here, and apply needs one to reach the hosts", path), hint: "write one: kup init, or name one with --file"}
+			}
+			s.inv = inventory.Default()
+			return nil
+		}
+	}
+	inv, err := inventory.Load(path)
+	if err != nil {
+		return err
+	}
+	s.inv = inv
+	s.hosts, err = openHosts(s.sys, inv)
+	return err
+}
+
+func (s *session) close() {
+	var errs []error
+	if s.etcd != nil {
+		errs = append(errs, s.etcd.Close())
+	}
+	if s.hosts != nil {
+		errs = append(errs, s.hosts.close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		fmt.Fprintf(s.sys.err, "kup: closing connections: %v\n", err)
+	}
+}
+
+// survey observes everything that can be reached. With an inventory every host
+// must be reachable: an upgrade that could not look at a host is not planned.
+func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
+	in := survey.Input{API: s.api, Settings: survey.Settings{
+		Manager: string(s.inv.Packages.Manager), Repository: s.inv.Packages.Repository, PatchesDir: s.inv.Kubeadm.Patches,
+	}}
+	if s.hosts != nil {
+		if err := s.reachable(ctx); err != nil {
+			return cluster.Facts{}, err
+		}
+		if err := s.connectEtcd(ctx); err != nil {
+			return cluster.Facts{}, err
+		}
+		in.Hosts = map[string]remote.Host{}
+		for name, h := range s.hosts.byNode {
+			in.Hosts[name] = h
+		}
+		in.Etcd = s.etcd
+		in.Pools = map[string]string{}
+		for _, n := range s.inv.Nodes {
+			in.Pools[n.Name] = n.Pool
+		}
+	}
+	return survey.Survey(ctx, in)
+}
+
+// reachable tells of every host that cannot be reached or where root cannot be
+// gained, in one error.
+func (s *session) reachable(ctx context.Context) error {
+	failed := s.hosts.reach(ctx)
+	if len(failed) == 0 {
+		return ctx.Err()
+	}
+	nodes := make([]string, 0, len(failed))
+	for node := range failed {
+		nodes = append(nodes, node)
+	}
+	slices.Sort(nodes)
+	lines := make([]string, len(nodes))
+	for i, node := range nodes {
+		lines[i] = failed[node].Error()
+	}
+	return &usageError{err: errors.New(strings.Join(lines, "; ")), hint: "every host of the inventory must be reachable as root before anything is planned"}
+}
+
+// connectEtcd reaches every stacked member through its own node.
+func (s *session) connectEtcd(ctx context.Context) error {
+	if s.etcd != nil {
+		return nil
+	}
+	var members []etcd.Access
+	for _, n := range s.inv.Nodes {
+		if n.Role == cluster.ControlPlane {
+			host := s.hosts.byNode[n.Name]
+			members = append(members, etcd.Access{Node: n.Name, Host: host, Dial: host.DialContext})
+		}
+	}
+	var err error
+	s.etcd, err = etcd.Connect(ctx, members)
+	return err
+}
+
+// offers gives what the package source calls each version, and fills the
+// facts' list of what is available.
+func (s *session) offers(ctx context.Context, f *cluster.Facts, versionsFile string) (map[cluster.Version]string, error) {
+	offers := map[cluster.Version]string{}
+	add := func(v cluster.Version, name string) {
+		if f.Available == nil {
+			f.Available = map[string][]cluster.Version{}
+		}
+		line := v.Line().String()
+		f.Available[line] = append(f.Available[line], v)
+		offers[v] = name
+	}
+	if versionsFile != "" {
+		lines, err := readVersions(versionsFile)
+		if err != nil {
+			return nil, err
+		}
+		for _, names := range lines {
+			for _, name := range names {
+				bare, _, _ := strings.Cut(strings.TrimPrefix(name, "v"), "-")
+				v, err := cluster.ParseVersion(bare)
+				if err != nil {
+					return nil, &usageError{err: fmt.Errorf("versions file %s: %w", versionsFile, err)}
+				}
+				add(v, strings.TrimPrefix(name, "v"))
+			}
+		}
+	} else if s.hosts != nil {
+		if err := s.ask(ctx, f, add); err != nil {
+			return nil, err
+		}
+	}
+	for _, versions := range f.Available {
+		slices.SortFunc(versions, cluster.Version.Compare)
+	}
+	return offers, nil
+}
+
+// ask asks the package source, from a host, for the cluster's minor and those
+// above it until there is none.
+func (s *session) ask(ctx context.Context, f *cluster.Facts, add func(cluster.Version, string)) error {
+	var from remote.Host
+	for _, n := range s.inv.Nodes {
+		if n.Role == cluster.ControlPlane {
+			from = s.hosts.byNode[n.Name]
+			break
+		}
+	}
+	for minor := f.Kubeadm.ClusterVersion.Line(); !s.catalog.Newest().Less(minor); minor = minor.Next() {
+		found, err := survey.Available(ctx, from, string(s.inv.Packages.Manager), s.inv.Packages.Repository, minor)
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return nil
+		}
+		for _, o := range found {
+			add(o.Version, o.Package)
+		}
+	}
+	return nil
+}

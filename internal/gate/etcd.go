@@ -1,0 +1,112 @@
+package gate
+
+import (
+	"context"
+	"strings"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// Etcd is the members, asked one by one.
+type Etcd interface {
+	// Members tells of each whether it is healthy: it answers, sees a leader and
+	// lags behind by little.
+	Members(ctx context.Context) ([]cluster.Member, error)
+	Alarms(ctx context.Context) ([]string, error)
+	// DataEqual compares a hash of the members' data: costly, asked once.
+	DataEqual(ctx context.Context) plan.Verdict
+}
+
+func (d *Deps) etcdHealthy() check {
+	return func(ctx context.Context) plan.Verdict {
+		members, err := d.Etcd.Members(ctx)
+		if err != nil {
+			return cannotTell("etcd's members: %v", err)
+		}
+		if v := etcdMembers(members); v.State != plan.Holds {
+			return v
+		}
+		alarms, err := d.Etcd.Alarms(ctx)
+		if err != nil {
+			return cannotTell("etcd's alarms: %v", err)
+		}
+		return etcdAlarms(alarms)
+	}
+}
+
+// etcdMembers wants every member up and voting. Quorum then survives one loss
+// where there are three or more; with one or two nothing more can be asked.
+func etcdMembers(members []cluster.Member) plan.Verdict {
+	if len(members) == 0 {
+		return cannotTell("etcd has no member that kup can see")
+	}
+	healthy := 0
+	var verdicts []plan.Verdict
+	for _, m := range members {
+		switch {
+		case m.Learner:
+			verdicts = append(verdicts, notYet("etcd member %s is a learner", memberName(m)))
+		case !m.Healthy:
+			verdicts = append(verdicts, notYet("etcd member %s is not healthy: %s", memberName(m), m.Problem))
+		default:
+			healthy++
+		}
+	}
+	v := worst(verdicts)
+	if v.State != plan.Holds && healthy < len(members)/2+1 {
+		v.Reason += "; quorum is lost"
+	}
+	return v
+}
+
+func etcdAlarms(alarms []string) plan.Verdict {
+	for _, a := range alarms {
+		if strings.Contains(a, "CORRUPT") {
+			return never("etcd raised the alarm %s: its data is damaged on a member", a)
+		}
+	}
+	if len(alarms) > 0 {
+		return notYet("etcd raised the alarm %s", strings.Join(alarms, ", "))
+	}
+	return holds()
+}
+
+// etcdMember wants the node's member and its static pod.
+func (d *Deps) etcdMember(node string, want cluster.Version) check {
+	atLeast := func(v cluster.Version) bool { return !v.Less(want) }
+	pod := d.ofNode(node, func(n cluster.Node) plan.Verdict { return staticPod(n, "etcd", atLeast, want) })
+	return func(ctx context.Context) plan.Verdict {
+		members, err := d.Etcd.Members(ctx)
+		if err != nil {
+			return cannotTell("etcd's members: %v", err)
+		}
+		if v := memberAt(members, node, want); v.State != plan.Holds {
+			return v
+		}
+		return pod(ctx)
+	}
+}
+
+func memberAt(members []cluster.Member, node string, want cluster.Version) plan.Verdict {
+	for _, m := range members {
+		if m.Node != node && (m.Node != "" || m.Name != node) {
+			continue
+		}
+		switch {
+		case !m.Healthy:
+			return notYet("etcd member %s is not healthy: %s", memberName(m), m.Problem)
+		case m.Version.Less(want):
+			return notYet("etcd member %s runs %s, not %s", memberName(m), m.Version, want)
+		}
+		return holds()
+	}
+	return notYet("etcd has no member on %s", node)
+}
+
+func memberName(m cluster.Member) string {
+	if m.Name != "" {
+		return m.Name
+	}
+	return m.ID
+}

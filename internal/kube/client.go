@@ -1,0 +1,180 @@
+package kube
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+)
+
+const (
+	// Requests per second, sustained and at once.
+	qps   = 50
+	burst = 100
+	// forConnect is how long the first answer may take in all.
+	forConnect = 5 * time.Second
+)
+
+// Client is a connection to one cluster. It is safe for concurrent use.
+type Client struct {
+	config    *rest.Config
+	clientset kubernetes.Interface
+	dynamic   dynamic.Interface
+	identity  cluster.Identity
+}
+
+// Connect reads the kubeconfig (empty: $KUBECONFIG, then ~/.kube/config; the
+// context empty: the current one) and asks the API who it is. The error is a
+// *[ConnectError] unless ctx ended.
+func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, error) {
+	config, name, err := load(kubeconfig, contextName)
+	if err != nil {
+		return nil, err
+	}
+	patience := new(atomic.Int64)
+	patience.Store(int64(forConnect))
+	c, err := newClient(config, patience)
+	if err != nil {
+		return nil, &ConnectError{Kubeconfig: source(kubeconfig), Endpoint: config.Host, Err: err, Hint: "check the kubeconfig"}
+	}
+	c.identity = cluster.Identity{Name: name, Endpoint: config.Host, CA: digestCA(config)}
+	namespace, err := c.clientset.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &ConnectError{Kubeconfig: source(kubeconfig), Endpoint: config.Host, Err: err, Hint: connectHint(err)}
+	}
+	c.identity.UID = string(namespace.UID)
+	patience.Store(int64(forBlips))
+	return c, nil
+}
+
+// Identity tells which cluster this is, as found when connecting.
+func (c *Client) Identity(context.Context) (cluster.Identity, error) { return c.identity, nil }
+
+func newClient(config *rest.Config, patience *atomic.Int64) (*Client, error) {
+	config.QPS, config.Burst = qps, burst
+	config.UserAgent = "kup"
+	config.WarningHandler = rest.NoWarnings{} // they would end up on the terminal
+	// HTTP/2 would keep calling a dead API server over the one connection it has;
+	// with HTTP/1.1 a failed call costs its own connection only.
+	config.NextProtos = []string{"http/1.1"}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return &retrier{next: next, patience: patience} })
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	dyn, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{config: config, clientset: clientset, dynamic: dyn}, nil
+}
+
+// load resolves the kubeconfig without ever falling back to a service account.
+func load(kubeconfig, contextName string) (*rest.Config, string, error) {
+	fail := func(err error, hint string) (*rest.Config, string, error) {
+		return nil, "", &ConnectError{Kubeconfig: source(kubeconfig), Err: err, Hint: hint}
+	}
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	raw, err := rules.Load()
+	if err != nil {
+		return fail(err, "give the file with --kubeconfig or as cluster.kubeconfig in kup.yaml")
+	}
+	if len(raw.Contexts) == 0 {
+		return fail(errors.New("no kubeconfig, or one without contexts"), "give the file with --kubeconfig or as cluster.kubeconfig in kup.yaml")
+	}
+	if contextName == "" {
+		contextName = raw.CurrentContext
+	}
+	kubeContext := raw.Contexts[contextName]
+	if kubeContext == nil {
+		return fail(errors.New("no context "+strconv.Quote(contextName)), "choose one of kubectl config get-contexts as cluster.context in kup.yaml")
+	}
+	config, err := clientcmd.NewNonInteractiveClientConfig(*raw, contextName, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
+	if err != nil {
+		return fail(err, "check the kubeconfig")
+	}
+	return config, clusterLabel(raw, kubeContext), nil
+}
+
+func clusterLabel(raw *clientcmdapi.Config, kubeContext *clientcmdapi.Context) string {
+	if _, known := raw.Clusters[kubeContext.Cluster]; known {
+		return kubeContext.Cluster
+	}
+	return ""
+}
+
+// source names where the kubeconfig comes from.
+func source(kubeconfig string) string {
+	switch env := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); {
+	case kubeconfig != "":
+		return kubeconfig
+	case env != "":
+		return "$KUBECONFIG " + env
+	}
+	return clientcmd.RecommendedHomeFile
+}
+
+// digestCA hashes the CA that the kubeconfig trusts; empty when it names none.
+func digestCA(config *rest.Config) string {
+	data := config.CAData
+	if len(data) == 0 && config.CAFile != "" {
+		data, _ = os.ReadFile(config.CAFile) //nolint:errcheck // the first call over TLS fails with the reason
+	}
+	sum, found := sha256.New(), false
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			found = true
+			sum.Write(block.Bytes)
+		}
+	}
+	if !found {
+		return ""
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil))
+}
+
+func connectHint(err error) string {
+	switch {
+	case apierrors.IsUnauthorized(err):
+		return "the credentials are refused: has the client certificate expired? kubeadm certs check-expiration on a control plane tells"
+	case apierrors.IsForbidden(err):
+		return "kup needs the rights of a cluster administrator: use kubeadm's admin.conf"
+	case isCertificateError(err):
+		return "the server's certificate is not the one the kubeconfig trusts: is this the right cluster and address?"
+	}
+	return "check that the address is right and answers: kubectl get --raw /readyz"
+}
+
+func isCertificateError(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	return errors.As(err, &verification) || errors.As(err, &unknown) || errors.As(err, &hostname) || errors.As(err, &invalid)
+}
+
+func (c *Client) leases() coordinationclient.LeaseInterface {
+	return c.clientset.CoordinationV1().Leases(leaseNamespace)
+}

@@ -1,0 +1,68 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Workloads lists DaemonSets, Deployments and StatefulSets.
+func (c *Client) Workloads(ctx context.Context) ([]cluster.Workload, error) {
+	list, _, err := c.workloads(ctx)
+	return list, err
+}
+
+// workloads also recognises kubeadm's add-ons among them.
+func (c *Client) workloads(ctx context.Context) ([]cluster.Workload, []cluster.Addon, error) {
+	var out []cluster.Workload
+	var addons []cluster.Addon
+	apps := c.clientset.AppsV1()
+	daemons, err := all(ctx, metav1.ListOptions{}, apps.DaemonSets(metav1.NamespaceAll).List, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list DaemonSets: %w", err)
+	}
+	for i := range daemons {
+		d := &daemons[i]
+		w := cluster.Workload{Kind: "DaemonSet", Namespace: d.Namespace, Name: d.Name, Desired: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady}
+		out = append(out, w)
+		addons = append(addons, addon(w, "kube-proxy", &d.Spec.Template)...)
+	}
+	deployments, err := all(ctx, metav1.ListOptions{}, apps.Deployments(metav1.NamespaceAll).List, func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list Deployments: %w", err)
+	}
+	for i := range deployments {
+		d := &deployments[i]
+		w := cluster.Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Desired: replicas(d.Spec.Replicas), Ready: d.Status.ReadyReplicas}
+		out = append(out, w)
+		addons = append(addons, addon(w, "coredns", &d.Spec.Template)...)
+	}
+	sets, err := all(ctx, metav1.ListOptions{}, apps.StatefulSets(metav1.NamespaceAll).List, func(l *appsv1.StatefulSetList) []appsv1.StatefulSet { return l.Items })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	for i := range sets {
+		s := &sets[i]
+		out = append(out, cluster.Workload{Kind: "StatefulSet", Namespace: s.Namespace, Name: s.Name, Desired: replicas(s.Spec.Replicas), Ready: s.Status.ReadyReplicas})
+	}
+	return out, addons, nil
+}
+
+// addon gives the workload as an add-on when it is the one of that name.
+func addon(w cluster.Workload, name string, template *corev1.PodTemplateSpec) []cluster.Addon {
+	if w.Namespace != metav1.NamespaceSystem || w.Name != name || len(template.Spec.Containers) == 0 {
+		return nil
+	}
+	return []cluster.Addon{{Name: name, Image: template.Spec.Containers[0].Image, Ready: w.Ready >= w.Desired}}
+}
+
+func replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
