@@ -98,7 +98,7 @@ func (c *Cluster) alarms(ctx context.Context, o observation) ([]string, error) {
 
 // any asks the members in turn until one answers.
 func (c *Cluster) any(ctx context.Context, op string, f func(context.Context, *clientv3.Client) error) error {
-	var errs []error
+	var errs all
 	for _, m := range c.members {
 		err := m.call(ctx, op, callTimeout, f)
 		if err == nil {
@@ -108,7 +108,7 @@ func (c *Cluster) any(ctx context.Context, op string, f func(context.Context, *c
 			break
 		}
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // list asks for the membership. Without a leader there is no agreed one: then it

@@ -21,6 +21,19 @@ func (e *MemberError) Error() string {
 // Unwrap gives the cause.
 func (e *MemberError) Unwrap() error { return e.Err }
 
+// all is several errors on one line.
+type all []error
+
+func (a all) Error() string {
+	out := make([]string, 0, len(a))
+	for _, err := range a {
+		out = append(out, err.Error())
+	}
+	return strings.Join(out, "; ")
+}
+
+func (a all) Unwrap() []error { return a }
+
 // ForwardingError is a node whose sshd forbids forwarding and on which no relay
 // could be started either.
 type ForwardingError struct {

@@ -72,7 +72,7 @@ func (c *Cluster) agree(ctx context.Context, at int64) (Point, observation, erro
 		last = err
 		select {
 		case <-ctx.Done():
-			return Point{}, o, errors.Join(ctx.Err(), last)
+			return Point{}, o, fmt.Errorf("%w: %w", ctx.Err(), last)
 		case <-pace.C:
 		}
 	}

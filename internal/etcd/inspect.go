@@ -76,7 +76,7 @@ func walkFile(ctx context.Context, path string) (err error) {
 // sound runs the database's own check. The channel is read to its end, or the
 // goroutine that fills it would stay.
 func sound(tx *bolt.Tx) error {
-	var errs []error
+	var errs all
 	more := 0
 	for err := range tx.Check() {
 		if len(errs) < maxComplaints {
@@ -88,7 +88,10 @@ func sound(tx *bolt.Tx) error {
 	if more > 0 {
 		errs = append(errs, fmt.Errorf("and %d more", more))
 	}
-	return errors.Join(errs...)
+	if len(errs) == 0 {
+		return nil
+	}
+	return errs
 }
 
 func memberIDs(tx *bolt.Tx) ([]string, error) {

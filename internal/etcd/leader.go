@@ -35,7 +35,7 @@ func (c *Cluster) MoveLeader(ctx context.Context, fromNode string) error {
 	if len(candidates) == 0 {
 		return &LeaderError{Node: fromNode, Err: errors.New("no other member is healthy enough to lead")}
 	}
-	var errs []error
+	var errs all
 	for _, to := range candidates {
 		err := leader.conn.call(ctx, "move leadership to "+to.name(), moveTimeout, func(ctx context.Context, cl *clientv3.Client) error {
 			_, err := cl.MoveLeader(ctx, to.listed.GetID())
@@ -51,7 +51,7 @@ func (c *Cluster) MoveLeader(ctx context.Context, fromNode string) error {
 			break
 		}
 	}
-	return &LeaderError{Node: fromNode, Err: errors.Join(errs...)}
+	return &LeaderError{Node: fromNode, Err: errs}
 }
 
 // on gives the member of a node, which must answer and know a leader.

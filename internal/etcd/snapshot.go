@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -155,7 +156,7 @@ func receive(ctx context.Context, c *clientv3.Client, to io.Writer) error {
 	defer cancel() // ends the stream when the file cannot be written
 	in, err := pb.NewMaintenanceClient(c.ActiveConnection()).Snapshot(ctx, &pb.SnapshotRequest{})
 	if err != nil {
-		return err
+		return cmp.Or(ctx.Err(), err)
 	}
 	var missing uint64
 	for {
@@ -166,7 +167,7 @@ func receive(ctx context.Context, c *clientv3.Client, to io.Writer) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return errors.Join(ctx.Err(), err)
+			return cmp.Or(ctx.Err(), err)
 		}
 		if _, err := to.Write(r.GetBlob()); err != nil {
 			return err

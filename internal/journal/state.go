@@ -29,26 +29,30 @@ func (s StepState) Begun() bool { return s.Attempt > 0 && s.Outcome == "" }
 func Replay(records []Record) State {
 	s := State{Steps: map[string]StepState{}}
 	for _, r := range records {
-		switch r.Kind {
-		case RunStarted:
-			s.Plan, s.Cluster, s.Run = r.Plan, r.Cluster, r.Run
-			s.Holder, s.Epoch = r.Holder, r.Epoch
-		case RunResumed:
-			s.Holder, s.Epoch, s.Ended = r.Holder, r.Epoch, nil
-		case StepBefore:
-			s.Steps[r.Step] = StepState{Attempt: r.Attempt, Began: r}
-		case StepAfter:
-			st := s.Steps[r.Step]
-			st.Attempt, st.Outcome, st.Error, st.Over = r.Attempt, r.Outcome, r.Error, r
-			s.Steps[r.Step] = st
-		case ArtefactPut:
-			s.Artefacts = append(s.Artefacts, *r.Artefact)
-		case RunEnded:
-			ended := r
-			s.Ended = &ended
-		}
+		s.Apply(r)
 	}
 	return s
+}
+
+// Apply folds one more record into the state.
+func (s *State) Apply(r Record) {
+	switch r.Kind {
+	case RunStarted:
+		s.Plan, s.Cluster, s.Run = r.Plan, r.Cluster, r.Run
+		s.Holder, s.Epoch = r.Holder, r.Epoch
+	case RunResumed:
+		s.Holder, s.Epoch, s.Ended = r.Holder, r.Epoch, nil
+	case StepBefore:
+		s.Steps[r.Step] = StepState{Attempt: r.Attempt, Began: r}
+	case StepAfter:
+		st := s.Steps[r.Step]
+		st.Attempt, st.Outcome, st.Error, st.Over = r.Attempt, r.Outcome, r.Error, r
+		s.Steps[r.Step] = st
+	case ArtefactPut:
+		s.Artefacts = append(s.Artefacts, *r.Artefact)
+	case RunEnded:
+		s.Ended = &r
+	}
 }
 
 // Done tells whether the step ended well.

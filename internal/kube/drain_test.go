@@ -74,7 +74,7 @@ func webBudget(allowed int32) *policyv1.PodDisruptionBudget {
 
 func daemonPod() *corev1.Pod {
 	p := pod("shop", "agent-1", "w-1")
-	p.OwnerReferences = []metav1.OwnerReference{{Kind: "DaemonSet", Name: "agent", Controller: new(true)}}
+	p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "DaemonSet", Name: "agent", Controller: new(true)}}
 	return p
 }
 

@@ -148,4 +148,3 @@ func TestHostOf(t *testing.T) {
 		}
 	}
 }
-

@@ -28,9 +28,9 @@ type node struct {
 	boot   string
 }
 
-func newNode(t *testing.T) *node {
+func newNode(t *testing.T, options ...sshtest.Option) *node {
 	t.Helper()
-	n := &node{t: t, server: sshtest.Start(t), base: filepath.Join(t.TempDir(), "kup")}
+	n := &node{t: t, server: sshtest.Start(t, options...), base: filepath.Join(t.TempDir(), "kup")}
 	n.boot = n.file("boot_id")
 	n.write(n.boot, "first boot\n")
 	n.host = sshtest.Host(t, n.server.Config(t))
@@ -344,7 +344,7 @@ func TestKilled(t *testing.T) {
 	n := newNode(t)
 	// The command kills its wrapper, which therefore writes no status.
 	_, err := n.executor(run, 1).Run(t.Context(), n.host, execution("apply"),
-		remote.Command{Argv: []string{"sh", "-c", `echo said; touch "$0"/*/exec/*/unattended; kill -9 $PPID`, n.base}}, nil)
+		remote.Command{Argv: []string{"sh", "-c", `echo said; for d in "$0"/*/exec/*/; do touch "$d/unattended"; done; kill -9 $PPID`, n.base}}, nil)
 	var lost *detached.LostError
 	if !errors.As(err, &lost) || !strings.Contains(err.Error(), "without having written a status") || string(lost.Stdout) != "said\n" {
 		t.Errorf("%v", err)
@@ -374,7 +374,8 @@ func TestTimeout(t *testing.T) {
 	_, err = n.executor(run, 1).Run(t.Context(), n.host, execution("other"),
 		remote.Command{Argv: []string{"sh", "-c", `exit 124`}, Timeout: time.Hour}, nil)
 	var failed *remote.ExitError
-	if errors.As(err, &late) && !errors.As(err, &failed) {
+	late = nil
+	if errors.As(err, &late) || !errors.As(err, &failed) || failed.Code != 124 {
 		t.Errorf("%v", err)
 	}
 }
@@ -396,12 +397,105 @@ func TestWrapperRemoved(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	n := newNode(t)
 	cfg := n.server.Config(t)
-	cfg.Port, cfg.Bastions = 1, nil
+	cfg.Port = 1
 	h := sshtest.Host(t, cfg)
-	_, err := n.executor(run, 1).Run(t.Context(), h, execution("x"), remote.Command{Argv: []string{"true"}}, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := n.executor(run, 1).Run(ctx, h, execution("x"), remote.Command{Argv: []string{"true"}}, nil)
 	var lost *remote.ConnectionError
 	if !errors.As(err, &lost) || !lost.Unsent {
 		t.Errorf("%v", err)
+	}
+}
+
+// fakeSystemd gives a node on which systemd seems to run, with this systemd-run.
+func fakeSystemd(t *testing.T, script string) (*node, detached.Option) {
+	t.Helper()
+	bin := t.TempDir()
+	file := filepath.Join(bin, "systemd-run")
+	if err := os.WriteFile(file, []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, sshtest.Env("PATH="+bin+":"+os.Getenv("PATH"), "KUP_TEST_LOG="+filepath.Join(bin, "log")))
+	return n, detached.SystemdDirectory(bin)
+}
+
+const startUnit = `
+while [ "${1#-}" != "$1" ]; do echo "$1" >>"$KUP_TEST_LOG"; shift; done
+setsid "$@" >/dev/null 2>&1 &
+`
+
+func TestSystemd(t *testing.T) {
+	n, systemd := fakeSystemd(t, startUnit)
+	r, err := n.executor(run, 1, systemd).Run(t.Context(), n.host, execution("apply"),
+		remote.Command{Argv: []string{"echo", "done"}, Timeout: 90 * time.Second}, nil)
+	if err != nil || string(r.Stdout) != "done\n" {
+		t.Fatalf("%q, %v", r.Stdout, err)
+	}
+	logs, _ := filepath.Glob(filepath.Join(t.TempDir(), "..", "*", "log"))
+	if len(logs) != 1 {
+		t.Fatalf("logs %q", logs)
+	}
+	flags := n.read(logs[0])
+	for _, want := range []string{"--collect\n", "--unit=kup-", "--property=RuntimeMaxSec=210\n", "--description=kup " + run} {
+		if !strings.Contains(flags, want) {
+			t.Errorf("systemd-run got\n%s\nwithout %q", flags, want)
+		}
+	}
+}
+
+// A unit that is reported as failed may yet come: then it must do nothing, and
+// the same id can be started again.
+func TestSystemdFails(t *testing.T) {
+	n, systemd := fakeSystemd(t, `
+[ ! -e "$KUP_TEST_LOG" ] || {`+startUnit+`
+exit 0; }
+while [ "${1#-}" != "$1" ]; do shift; done
+printf '%s\n' "$@" >"$KUP_TEST_LOG"
+echo 'Failed to connect to bus' >&2; exit 1`)
+	c := remote.Command{Argv: []string{"sh", "-c", `echo ran >>"$0"`, n.file("ran")}}
+	var failed *detached.StartError
+	if _, err := n.executor(run, 1, systemd).Run(t.Context(), n.host, execution("apply"), c, nil); !errors.As(err, &failed) || !strings.Contains(err.Error(), "connect to bus") {
+		t.Fatalf("%v", err)
+	}
+	logs, _ := filepath.Glob(filepath.Join(t.TempDir(), "..", "*", "log"))
+	if len(logs) != 1 {
+		t.Fatalf("logs %q", logs)
+	}
+	late := strings.Split(strings.TrimSpace(n.read(logs[0])), "\n")
+	_, _ = n.host.Run(t.Context(), remote.Command{Argv: late}) // the unit that comes late
+	if n.read(n.file("ran")) != "" {
+		t.Error("a withdrawn execution was carried out")
+	}
+	if s, err := n.executor(run, 1, systemd).Status(t.Context(), n.host, execution("apply")); err != nil || s.State != detached.Absent {
+		t.Errorf("%v, %v", s, err)
+	}
+	if _, err := n.executor(run, 1, systemd).Run(t.Context(), n.host, execution("apply"), c, nil); err != nil || n.read(n.file("ran")) != "ran\n" {
+		t.Errorf("the second time: %v, ran %q", err, n.read(n.file("ran")))
+	}
+}
+
+// What was proposed and never carried out, because the host went down between,
+// is started by the next who asks for it.
+func TestProposedOnly(t *testing.T) {
+	n := newNode(t)
+	c := remote.Command{Argv: []string{"sh", "-c", `cat >>"$0"`, n.file("ran")}, Stdin: strings.NewReader("ran\n")}
+	if _, err := n.executor(run, 1).Run(t.Context(), n.host, execution("apply"), c, nil); err != nil {
+		t.Fatal(err)
+	}
+	dirs, _ := filepath.Glob(filepath.Join(n.base, run, "exec", "*"))
+	for _, f := range []string{"started", "status", "boot"} { // as before it was carried out
+		if err := os.Remove(filepath.Join(dirs[0], f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.write(filepath.Join(dirs[0], "stdin"), "again\n")
+	c.Stdin = strings.NewReader("ran\n")
+	if _, err := n.executor(run, 1).Run(t.Context(), n.host, execution("apply"), c, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.read(n.file("ran")); got != "ran\nagain\n" {
+		t.Errorf("ran %q", got)
 	}
 }
 

@@ -111,7 +111,8 @@ carry_out() {
 	cut=
 	trap 'cut=yes' HUP INT TERM
 	cd /
-	PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin HOME=${HOME:-/root}
+	case :$PATH: in *:/usr/sbin:*) ;; *) PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin ;; esac
+	HOME=${HOME:-/root}
 	export PATH HOME
 	began=$(date +%s)
 	if [ "$limit" -gt 0 ]; then

@@ -1,0 +1,223 @@
+package inventory
+
+import (
+	"time"
+
+	"github.com/kup-project/kup/pkg/cluster"
+)
+
+// APIVersion is the only format this package reads.
+const APIVersion = "kup/v1alpha1"
+
+// The field comments below are the user's reference: the JSON schema and
+// docs/kup.yaml.md are generated from them. They speak of YAML, not of Go.
+
+// Inventory is kup.yaml: the hosts of one kubeadm cluster, how they are reached and how far an upgrade may go at once.
+type Inventory struct {
+	// Format of the file. This kup reads kup/v1alpha1.
+	APIVersion string `yaml:"apiVersion" jsonschema:"required,example=kup/v1alpha1"`
+	// The cluster and how its API is reached.
+	Cluster Cluster `yaml:"cluster"`
+	// How hosts are reached. Holds for every node; nodes[].ssh overrides field by field.
+	SSH SSH `yaml:"ssh"`
+	// Every machine of the cluster, control planes and workers alike. At least one control plane.
+	Nodes []Node `yaml:"nodes" jsonschema:"required,minItems=1"`
+	// Groups of workers that are upgraded with the same budget. A pool named default always exists.
+	Pools []Pool `yaml:"pools"`
+	// Where kubeadm, kubelet and kubectl come from.
+	Packages Packages `yaml:"packages"`
+	// What is passed to kubeadm.
+	Kubeadm Kubeadm `yaml:"kubeadm"`
+	// Commands that take an API server out of an external load balancer and put it back. Optional; both or none.
+	LoadBalancer LoadBalancer `yaml:"loadBalancer"`
+	// The cluster's store.
+	Etcd Etcd `yaml:"etcd"`
+	// Reserved. Must be empty: CoreDNS and kube-proxy are upgraded without being listed, others not yet.
+	Addons []Addon `yaml:"addons" jsonschema:"maxItems=0"`
+	// The etcd snapshots taken before each hop.
+	Snapshots Snapshots `yaml:"snapshots"`
+	// How long and how patiently kup looks before it goes on.
+	Gates Gates `yaml:"gates"`
+}
+
+// Cluster names the cluster and says how its API is reached.
+type Cluster struct {
+	// Label used in reports and titles. Changes nothing else.
+	Name string `yaml:"name" jsonschema:"example=prod"`
+	// Kubeconfig file. Empty: $KUBECONFIG, then ~/.kube/config.
+	Kubeconfig string `yaml:"kubeconfig" jsonschema:"example=./admin.conf"`
+	// Context in the kubeconfig. Empty: its current context.
+	Context string `yaml:"context" jsonschema:"example=admin@prod"`
+}
+
+// SSH says how a host is reached and how root is gained there.
+type SSH struct {
+	// User to log in as. Empty: the one ssh_config names, then $USER.
+	User string `yaml:"user" jsonschema:"example=ops"`
+	// Port of the SSH server. Not given: the one ssh_config names, then 22.
+	Port int `yaml:"port" jsonschema:"minimum=1,maximum=65535,example=22"`
+	// Private keys to offer, in this order. Empty: those ssh_config names, then the usual ones in ~/.ssh.
+	Identities []string `yaml:"identities" jsonschema:"example=~/.ssh/id_ed25519"`
+	// Also offer the keys of the SSH agent behind $SSH_AUTH_SOCK.
+	Agent bool `yaml:"agent"`
+	// Files that hold the trusted host keys. Empty: those ssh_config names, then ~/.ssh/known_hosts.
+	KnownHosts []string `yaml:"knownHosts" jsonschema:"example=~/.ssh/known_hosts"`
+	// Jump hosts, as user@host:port, chained with commas, outermost first. Empty: what ssh_config's ProxyJump says. "none": connect directly, whatever is inherited.
+	Bastion string `yaml:"bastion" jsonschema:"example=ops@192.0.2.5:22"`
+	// OpenSSH client configuration to honour (HostName, User, Port, IdentityFile, ProxyJump, UserKnownHostsFile). "none": ignore it.
+	Config string `yaml:"config"`
+	// How long connecting to one host, or to one jump host, may take.
+	ConnectTimeout time.Duration `yaml:"connectTimeout"`
+	// Interval of the messages that keep a connection open and notice a dead one.
+	Keepalive time.Duration `yaml:"keepalive"`
+	// How root is gained.
+	Sudo Sudo `yaml:"sudo"`
+}
+
+// SudoMode is how root is gained on a host.
+type SudoMode string
+
+// The sudo modes.
+const (
+	SudoAuto     SudoMode = "auto"
+	SudoNoPasswd SudoMode = "nopasswd"
+	SudoPassword SudoMode = "password"
+	SudoNone     SudoMode = "none"
+)
+
+// Sudo says how root is gained on a host. The password itself is never written here.
+type Sudo struct {
+	// auto: without a password where sudo allows it, else with one. nopasswd: never with one. password: always with one. none: the user is root already.
+	Mode SudoMode `yaml:"mode"`
+	// File that holds the password, readable by its owner only. Neither file nor variable: asked on the terminal, once.
+	PasswordFile string `yaml:"passwordFile" jsonschema:"example=~/.config/kup/sudo"`
+	// Environment variable that holds the password. Not together with passwordFile.
+	PasswordEnv string `yaml:"passwordEnv" jsonschema:"example=SUDO_PASSWORD"`
+}
+
+// Node is one machine of the cluster.
+type Node struct {
+	// Name of the node, exactly as `kubectl get nodes` prints it.
+	Name string `yaml:"name" jsonschema:"required,example=cp-1"`
+	// What the machine does.
+	Role cluster.Role `yaml:"role" jsonschema:"required,example=worker"`
+	// IP address or DNS name SSH connects to, without a port.
+	Address string `yaml:"address" jsonschema:"required,example=10.0.0.11"`
+	// Pool the node belongs to. On a control plane only the pool's drain options matter: control planes always go one at a time.
+	Pool string `yaml:"pool"`
+	// What differs from the ssh section above for this node. A list replaces the inherited one; a password source replaces the inherited source.
+	SSH SSH `yaml:"ssh"`
+}
+
+// Pool is a group of workers upgraded with the same budget.
+type Pool struct {
+	// Name that nodes[].pool refers to.
+	Name string `yaml:"name" jsonschema:"required,example=default"`
+	// How many of the pool's workers may be out of service at once: a number, or a percentage of the pool, rounded down but at least one.
+	MaxUnavailable Amount `yaml:"maxUnavailable"`
+	// How the pods leave a node.
+	Drain Drain `yaml:"drain"`
+}
+
+// Drain says how pods leave a node. Budgets (PodDisruptionBudget) are always respected.
+type Drain struct {
+	// How long all evictions of a node together may take before the run stops.
+	Timeout time.Duration `yaml:"timeout"`
+	// Time a pod gets to end. -1s: the pod's own terminationGracePeriodSeconds.
+	GracePeriod time.Duration `yaml:"gracePeriod"`
+	// Evict pods that use emptyDir volumes; what is in those volumes is lost.
+	DeleteEmptyDirData bool `yaml:"deleteEmptyDirData"`
+	// Delete pods that no controller would bring back.
+	Force bool `yaml:"force"`
+}
+
+// Manager is what installs kubeadm, kubelet and kubectl on the hosts.
+type Manager string
+
+// The package managers.
+const (
+	APT      Manager = "apt"
+	DNF      Manager = "dnf"
+	Binaries Manager = "binaries"
+)
+
+// Packages says where kubeadm, kubelet and kubectl come from.
+type Packages struct {
+	// apt: Debian, Ubuntu. dnf: Fedora, RHEL and their kin. binaries: plain files fetched by URL.
+	Manager Manager `yaml:"manager"`
+	// URL of the package repository; {minor} stands for the minor version, such as 1.34. Default with dnf: https://pkgs.k8s.io/core:/stable:/v{minor}/rpm/.
+	Repository string `yaml:"repository"`
+	// File on the nodes that holds the repository's entry. Default with dnf: /etc/yum.repos.d/kubernetes.repo.
+	RepositoryFile string `yaml:"repositoryFile"`
+	// File on the nodes that holds the repository's public key. Default with dnf: empty, which means the key the repository itself publishes (repodata/repomd.xml.key).
+	SigningKey string `yaml:"signingKey"`
+	// Hold the packages at their version afterwards, so that nothing else upgrades them.
+	Hold bool `yaml:"hold"`
+	// How long to wait for another process to release the package manager's lock.
+	LockTimeout time.Duration `yaml:"lockTimeout"`
+	// Where the files come from. With manager: binaries only.
+	Binaries BinaryURLs `yaml:"binaries"`
+}
+
+// BinaryURLs says where plain binaries are fetched from.
+type BinaryURLs struct {
+	// URL of a binary; {version} stands for v1.34.4, {arch} for amd64 or arm64, {binary} for kubeadm, kubelet or kubectl.
+	URL string `yaml:"url"`
+	// URL of the file that holds its SHA-256; {url} stands for the binary's own URL.
+	ChecksumURL string `yaml:"checksumURL"`
+}
+
+// Kubeadm is what is passed to kubeadm.
+type Kubeadm struct {
+	// Directory on the control-plane nodes given to kubeadm as --patches. Empty: none.
+	Patches string `yaml:"patches" jsonschema:"example=/etc/kubernetes/patches"`
+	// kubeadm's own preflight checks that may fail, by name. "all" is refused.
+	IgnorePreflightErrors []string `yaml:"ignorePreflightErrors" jsonschema:"example=SystemVerification"`
+	// Renew the certificates kubeadm manages with every hop.
+	CertificateRenewal bool `yaml:"certificateRenewal"`
+}
+
+// LoadBalancer holds commands run on the operator's machine, without a shell, around an API server's restart. {node} and {address} are replaced.
+type LoadBalancer struct {
+	// Takes the node's API server out of service. A list: the program, then its arguments.
+	Drain []string `yaml:"drain" jsonschema:"example=./lb,example=drain,example={address}"`
+	// Puts it back. Given together with drain.
+	Restore []string `yaml:"restore" jsonschema:"example=./lb,example=restore,example={address}"`
+}
+
+// Topology is where etcd's members run.
+type Topology string
+
+// The topologies.
+const (
+	Stacked  Topology = "stacked"
+	External Topology = "external"
+)
+
+// Etcd describes the cluster's store.
+type Etcd struct {
+	// stacked: members are static pods on the control planes. external: members run on hosts of role etcd.
+	Topology Topology `yaml:"topology"`
+}
+
+// Addon is an add-on beyond CoreDNS and kube-proxy.
+type Addon struct {
+	// Name of the add-on.
+	Name string `yaml:"name" jsonschema:"required,example=cilium"`
+}
+
+// Snapshots says where etcd snapshots are kept on the operator's machine.
+type Snapshots struct {
+	// Directory for the snapshots. Empty: the run's state directory.
+	Directory string `yaml:"directory" jsonschema:"example=./snapshots"`
+	// How many snapshots to keep; older ones are removed after a run that ended well.
+	Keep int `yaml:"keep" jsonschema:"minimum=1"`
+}
+
+// Gates says how long what follows a step must hold, and how long it may take to get there.
+type Gates struct {
+	// How long a gate must hold without a break before the next step. At least 10s.
+	Sustain time.Duration `yaml:"sustain"`
+	// How long a gate may take before the run stops, resumable. Longer than sustain.
+	Timeout time.Duration `yaml:"timeout"`
+}

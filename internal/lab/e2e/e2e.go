@@ -1,0 +1,88 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Options say how a scenario runs; the zero value is what CI uses.
+type Options struct {
+	// Lab names the lab; empty: "e2e-" and the scenario. A lab of that name that
+	// exists is used as it is.
+	Lab string
+	// KeepLab leaves the lab up at the end.
+	KeepLab bool
+	// Kup is the binary under test; empty: built from the source tree.
+	Kup string
+	// WorkDir gets what the run leaves behind: kup's state, its output, plans.
+	// Empty: a new temporary directory, which is kept.
+	WorkDir string
+	// ControlPlanes and Workers replace the scenario's own size.
+	ControlPlanes, Workers int
+	// From is the minor the cluster starts with; empty: 1.33.
+	From string
+}
+
+// Scenario is a named story with one outcome.
+type Scenario struct {
+	Name    string
+	Summary string
+
+	controlPlanes, workers int
+	// upgraded starts the lab at the minor that others upgrade to.
+	upgraded bool
+	// withoutKup needs no binary under test.
+	withoutKup bool
+	run        func(context.Context, *env) error
+}
+
+// Scenarios lists what Run knows.
+func Scenarios() []Scenario {
+	return []Scenario{
+		{
+			Name: "hop", Summary: "three control planes and two workers, one minor up, under traffic: nothing may fail, restart, move needlessly or change",
+			controlPlanes: 3, workers: 2, run: runHop,
+		},
+		{
+			Name: "small", Summary: "one control plane and one worker, one minor up, under traffic: the API's outage is measured",
+			controlPlanes: 1, workers: 1, run: runHop,
+		},
+		{
+			Name: "single", Summary: "one control plane: the plan announces the API outage, apply wants consent, then succeeds",
+			controlPlanes: 1, workers: 1, run: runSingle,
+		},
+		{
+			Name: "noop", Summary: "apply on a cluster that is where it should be: does nothing, exits 0",
+			controlPlanes: 1, workers: 1, upgraded: true, run: runNoop,
+		},
+		{
+			Name: "bad-input", Summary: "everything an operator can get wrong: the right exit code, one clear error, nothing touched",
+			controlPlanes: 1, workers: 1, run: runBadInput,
+		},
+		{
+			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",
+			controlPlanes: 1, workers: 2, withoutKup: true, run: runRehearsal,
+		},
+	}
+}
+
+// Run runs one scenario and writes what it measures to out. The error lists
+// every assertion that failed; it is nil when all held.
+func Run(ctx context.Context, scenario string, o Options, out io.Writer) error {
+	var names []string
+	for _, s := range Scenarios() {
+		names = append(names, s.Name)
+		if s.Name != scenario {
+			continue
+		}
+		e, err := newEnv(ctx, s, o, out)
+		if err != nil {
+			return fmt.Errorf("scenario %s: %w", s.Name, err)
+		}
+		err = s.run(ctx, e)
+		return e.finish(ctx, err)
+	}
+	return fmt.Errorf("unknown scenario %q; there are: %s", scenario, strings.Join(names, ", "))
+}

@@ -1,0 +1,202 @@
+package node
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/kup-project/kup/internal/lab/artifact"
+)
+
+// Roles of nodes.
+const (
+	RoleControlPlane = "control-plane"
+	RoleWorker       = "worker"
+)
+
+// Spec is the lab that is wanted.
+type Spec struct {
+	// Name tells labs apart: lower case letters, digits and dashes. Default "dev".
+	Name string
+	// ControlPlanes is 1 to 7, Workers 0 to 50; both zero means 3 and 2.
+	ControlPlanes, Workers int
+	// Kubernetes is what the cluster starts with: a minor ("1.33") or a release
+	// ("v1.33.13"). Default "1.33".
+	Kubernetes string
+	// Etcd is the etcd the cluster starts with ("3.5.33"); empty means the
+	// version from which the minor's next hop is safe.
+	Etcd string
+	// Minors are served as packages and images; releases are accepted in place
+	// of minors. The starting minor is always served. Default 1.33, 1.34, 1.35.
+	Minors []string
+	// Cleanup takes a lab down again that failed to come up.
+	Cleanup bool
+}
+
+var (
+	nameRE = regexp.MustCompile(`^[a-z][a-z0-9]([a-z0-9-]{0,17}[a-z0-9])?$`)
+	etcdRE = regexp.MustCompile(`^3\.\d+\.\d+$`)
+)
+
+const (
+	maxControlPlanes = 7
+	maxWorkers       = 50
+	oldestMinor      = 31
+)
+
+// withDefaults fills what was left out and says what is wrong with the rest.
+func (s Spec) withDefaults() (Spec, error) {
+	if s.Name == "" {
+		s.Name = "dev"
+	}
+	if s.ControlPlanes == 0 && s.Workers == 0 {
+		s.ControlPlanes, s.Workers = 3, 2
+	}
+	if s.Kubernetes == "" {
+		s.Kubernetes = "1.33"
+	}
+	if len(s.Minors) == 0 {
+		s.Minors = []string{"1.33", "1.34", "1.35"}
+	}
+	minor, err := s.validate()
+	if err != nil {
+		return s, err
+	}
+	if s.Etcd == "" {
+		s.Etcd = artifact.SafeEtcd(minor)
+	}
+	s.Minors, err = s.served(minor)
+	return s, err
+}
+
+// validate returns the minor the cluster starts with.
+func (s Spec) validate() (minor string, err error) {
+	if !nameRE.MatchString(s.Name) {
+		return "", fmt.Errorf("lab name %q: use 2 to 20 lower case letters, digits and dashes, a letter first", s.Name)
+	}
+	if s.ControlPlanes < 1 || s.ControlPlanes > maxControlPlanes {
+		return "", fmt.Errorf("%d control planes: a lab has 1 to %d", s.ControlPlanes, maxControlPlanes)
+	}
+	if s.Workers < 0 || s.Workers > maxWorkers {
+		return "", fmt.Errorf("%d workers: a lab has 0 to %d", s.Workers, maxWorkers)
+	}
+	if s.Etcd != "" && !etcdRE.MatchString(s.Etcd) {
+		return "", fmt.Errorf("etcd %q is not a version such as 3.5.33", s.Etcd)
+	}
+	minor, err = artifact.Minor(s.Kubernetes)
+	if err != nil {
+		return "", err
+	}
+	var number int
+	if _, err := fmt.Sscanf(minor, "1.%d", &number); err != nil || number < oldestMinor {
+		return "", fmt.Errorf("kubernetes %s: the lab starts clusters from 1.%d on, whose kubeadm knows v1beta4", s.Kubernetes, oldestMinor)
+	}
+	return minor, nil
+}
+
+// served lists what is served, the starting release first and no minor twice.
+func (s Spec) served(starting string) ([]string, error) {
+	seen := map[string]bool{starting: true}
+	versions := []string{s.Kubernetes}
+	for _, m := range s.Minors {
+		minor, err := artifact.Minor(m)
+		if err != nil {
+			return nil, err
+		}
+		if !seen[minor] {
+			seen[minor] = true
+			versions = append(versions, m)
+		}
+	}
+	return versions, nil
+}
+
+// Node is one machine of the lab.
+type Node struct {
+	Name        string `json:"name"`
+	Role        string `json:"role"` // RoleControlPlane or RoleWorker
+	IP          string `json:"ip"`
+	ContainerID string `json:"containerID,omitempty"`
+	// PodCIDR is what the bridge plugin gives out on the node.
+	PodCIDR string `json:"podCIDR"`
+	// BehindBastion: SSH is accepted from the bastion only.
+	BehindBastion bool `json:"behindBastion,omitempty"`
+	// SudoPassword: sudo asks for the lab's password.
+	SudoPassword bool `json:"sudoPassword,omitempty"`
+}
+
+// topology is the lab's plan of addresses.
+type topology struct {
+	Subnet       string `json:"subnet"`
+	Gateway      string `json:"gateway"`
+	Depot        string `json:"depot"`
+	LoadBalancer string `json:"loadBalancer"`
+	Bastion      string `json:"bastion"`
+	Nodes        []Node `json:"nodes"`
+}
+
+const (
+	podCIDR     = "10.244.0.0/16"
+	serviceCIDR = "10.96.0.0/16"
+	apiPort     = "6443"
+
+	hostDepot         = 2
+	hostLoadBalancer  = 3
+	hostBastion       = 4
+	hostControlPlanes = 11
+	hostWorkers       = 31
+)
+
+// layOut gives every machine its address in subnet, a /24, and says which node
+// is odd: the last worker is behind the bastion, and the last of several control
+// planes (or the worker, where there is one control plane) asks for a sudo
+// password.
+func layOut(s Spec, subnet netip.Prefix) topology {
+	at := func(host int) string {
+		b := subnet.Masked().Addr().As4()
+		b[3] = byte(host)
+		return netip.AddrFrom4(b).String()
+	}
+	t := topology{
+		Subnet: subnet.Masked().String(), Gateway: at(1), Depot: at(hostDepot),
+		LoadBalancer: at(hostLoadBalancer), Bastion: at(hostBastion),
+	}
+	add := func(name, role string, host int) {
+		t.Nodes = append(t.Nodes, Node{
+			Name: name, Role: role, IP: at(host), PodCIDR: fmt.Sprintf("10.244.%d.0/24", host),
+		})
+	}
+	for i := range s.ControlPlanes {
+		add(fmt.Sprintf("cp-%d", i+1), RoleControlPlane, hostControlPlanes+i)
+	}
+	for i := range s.Workers {
+		add(fmt.Sprintf("w-%d", i+1), RoleWorker, hostWorkers+i)
+	}
+	last := len(t.Nodes) - 1
+	if s.Workers > 0 {
+		t.Nodes[last].BehindBastion = true
+	}
+	if s.ControlPlanes > 1 {
+		t.Nodes[s.ControlPlanes-1].SudoPassword = true
+	} else if s.Workers > 0 {
+		t.Nodes[last].SudoPassword = true
+	}
+	return t
+}
+
+func (t topology) controlPlanes() []Node {
+	return slices.DeleteFunc(slices.Clone(t.Nodes), func(n Node) bool { return n.Role != RoleControlPlane })
+}
+
+func (t topology) workers() []Node {
+	return slices.DeleteFunc(slices.Clone(t.Nodes), func(n Node) bool { return n.Role != RoleWorker })
+}
+
+// endpoint is where clients reach the API: the load balancer.
+func (t topology) endpoint() string { return t.LoadBalancer + ":" + apiPort }
+
+func (n Node) podGateway() string {
+	return strings.TrimSuffix(n.PodCIDR, "0/24") + "1"
+}

@@ -1,0 +1,196 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/pkg/cluster"
+	"sigs.k8s.io/yaml"
+)
+
+const kubeletConfigPath = "/var/lib/kubelet/config.yaml"
+
+// edits finds the files of one host that differ from what the kubeadm installed
+// there would write now. kubeadm itself writes them anew, aside, with the
+// patches that upgrades will be given.
+type edits struct {
+	node           *cluster.Node
+	found          *sight
+	config         string // kubeadm's ClusterConfiguration
+	clusterVersion cluster.Version
+	patches        string
+}
+
+// find gives the edits, or the reason why they could not be told from what
+// another kubeadm wrote.
+func (e *edits) find(ctx context.Context, h remote.Host) ([]cluster.HandEdit, string, error) {
+	if reason := e.incomparable(); reason != "" {
+		return nil, reason, nil
+	}
+	var config string
+	if e.node.Role == cluster.ControlPlane {
+		var err error
+		if config, err = e.initConfiguration(); err != nil {
+			return nil, "", err
+		}
+	}
+	output, err := script(ctx, h, editsScript, strings.NewReader(config), e.patches)
+	if err != nil {
+		return nil, "", err
+	}
+	return e.compare(parts(output))
+}
+
+// incomparable tells why the files must differ: they come from a kubeadm of
+// another minor than the one installed, as they do in the middle of a hop.
+func (e *edits) incomparable() string {
+	const so = "; whether files were edited by hand cannot be told in between"
+	kubeadm := e.found.host.Kubeadm
+	if kubeadm.IsZero() {
+		return "kubeadm is not installed, so that files edited by hand were not looked for"
+	}
+	line := kubeadm.Line()
+	if e.node.Role == cluster.ControlPlane {
+		if runs := e.apiServerVersion(); runs.Line() != line {
+			return fmt.Sprintf("kubeadm is %s and the API server %s%s", kubeadm, orUnknown(runs), so)
+		}
+	}
+	if e.clusterVersion.Line() != line || e.node.Kubelet.Line() != line {
+		return fmt.Sprintf("kubeadm is %s, the kubelet %s and kubeadm's configuration for %s%s", kubeadm, orUnknown(e.node.Kubelet), orUnknown(e.clusterVersion), so)
+	}
+	return ""
+}
+
+func (e *edits) apiServerVersion() cluster.Version {
+	return versionIn(tagOf(e.found.apiServer.image))
+}
+
+// initConfiguration is what makes `kubeadm init` write this node's manifests:
+// the cluster's configuration, with the versions that run here, which may be
+// behind it or pinned.
+func (e *edits) initConfiguration() (string, error) {
+	unreadable := fmt.Errorf("kubeadm's ClusterConfiguration is not as expected; see kubectl -n kube-system get configmap kubeadm-config -o yaml")
+	var config map[string]any
+	if err := yaml.Unmarshal([]byte(e.config), &config); err != nil || config == nil {
+		return "", unreadable // the parser would quote it
+	}
+	config["kubernetesVersion"] = e.apiServerVersion().String()
+	if etcd, ok := config["etcd"].(map[string]any); ok {
+		if local, ok := etcd["local"].(map[string]any); ok && e.found.etcdImage != "" {
+			local["imageTag"] = tagOf(e.found.etcdImage)
+		}
+	}
+	address, port, err := e.found.apiServer.localEndpoint()
+	if err != nil {
+		return "", err
+	}
+	node := map[string]any{"name": e.node.Name}
+	if e.node.CRISocket != "" {
+		node["criSocket"] = e.node.CRISocket
+	}
+	first, err := yaml.Marshal(map[string]any{
+		"apiVersion": config["apiVersion"], "kind": "InitConfiguration",
+		"localAPIEndpoint": map[string]any{"advertiseAddress": address, "bindPort": port},
+		"nodeRegistration": node,
+	})
+	if err != nil {
+		return "", unreadable
+	}
+	second, err := yaml.Marshal(config)
+	if err != nil {
+		return "", unreadable
+	}
+	return string(first) + "---\n" + string(second), nil
+}
+
+// localEndpoint is where the API server of the node answers: kubeadm notes it
+// in an annotation.
+func (m manifest) localEndpoint() (string, int, error) {
+	address, port, err := net.SplitHostPort(m.endpoint)
+	if err != nil {
+		address, port = m.address, m.port
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || net.ParseIP(address) == nil {
+		return "", 0, fmt.Errorf("the API server's manifest does not tell its address and port")
+	}
+	return address, n, nil
+}
+
+// compare gives the differences between what is there and what should be.
+func (e *edits) compare(p map[string]string) ([]cluster.HandEdit, string, error) {
+	var out []cluster.HandEdit
+	var blind []string
+	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet"} {
+		have, there := p["have "+name]
+		if !there {
+			continue
+		}
+		want := p["want "+name]
+		if want == "" {
+			blind = append(blind, name)
+			continue
+		}
+		differ, err := differing(have, want)
+		if err != nil {
+			return nil, "", fmt.Errorf("%s of %s: %w", name, e.node.Name, err)
+		}
+		if len(differ) > 0 {
+			path := "/etc/kubernetes/manifests/" + name + ".yaml"
+			if name == "kubelet" {
+				path = kubeletConfigPath
+			}
+			out = append(out, cluster.HandEdit{Path: path, What: strings.Join(differ, ", ")})
+		}
+	}
+	if len(blind) == 0 {
+		return out, "", nil
+	}
+	reason := fmt.Sprintf("kubeadm did not say what it would write for %s, so that these files were not compared", strings.Join(blind, ", "))
+	for _, stage := range []string{"control-plane", "etcd", "kubelet"} {
+		if why := p["failed "+stage]; why != "" && !strings.Contains(reason, why) {
+			reason += " (" + why + ")"
+		}
+	}
+	return out, reason, nil
+}
+
+// tagOf gives the tag of an image.
+func tagOf(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")
+	return tag
+}
+
+func orUnknown(v cluster.Version) string {
+	if v.IsZero() {
+		return "of unknown version"
+	}
+	return v.String()
+}
+
+// differing names what differs between two YAML documents, never a value.
+func differing(have, want string) ([]string, error) {
+	var a, b map[string]any
+	if err := yaml.Unmarshal([]byte(have), &a); err != nil {
+		return nil, fmt.Errorf("it is not YAML") // the parser would quote it
+	}
+	if err := yaml.Unmarshal([]byte(want), &b); err != nil {
+		return nil, fmt.Errorf("what kubeadm would write is not YAML")
+	}
+	for _, doc := range []map[string]any{a, b} {
+		delete(doc, "status")
+		if meta, ok := doc["metadata"].(map[string]any); ok {
+			delete(meta, "creationTimestamp")
+		}
+	}
+	var d differences
+	d.values(nil, a, b)
+	slices.Sort(d.names)
+	return slices.Compact(d.names), nil
+}
