@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/kup-project/kup/internal/engine"
 	"github.com/kup-project/kup/internal/etcd"
 	"github.com/kup-project/kup/internal/gate"
@@ -45,11 +47,23 @@ func (a apiSide) Drain(ctx context.Context, node string, o step.DrainOptions, no
 	}, note)
 }
 
+// nodesSide is the nodes as gates ask for them: one that is gone is an answer,
+// not an error.
+type nodesSide struct{ *kube.Client }
+
+func (n nodesSide) Node(ctx context.Context, name string) (cluster.Node, error) {
+	node, err := n.Client.Node(ctx, name)
+	if apierrors.IsNotFound(err) {
+		return cluster.Node{Name: name}, nil
+	}
+	return node, err
+}
+
 // etcdSide is etcd as runners ask for it.
 type etcdSide struct{ *etcd.Cluster }
 
-func (e etcdSide) Snapshot(ctx context.Context, dir string, progress func(int64)) (step.Snapshot, error) {
-	s, err := e.Cluster.Snapshot(ctx, dir, "", progress)
+func (e etcdSide) Snapshot(ctx context.Context, dir, name string, progress func(int64)) (step.Snapshot, error) {
+	s, err := e.Cluster.Snapshot(ctx, dir, name, progress)
 	return step.Snapshot{Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Size: s.Size, Member: s.Member}, err
 }
 
@@ -129,10 +143,26 @@ func (e executor) State(ctx context.Context, h remote.Host, x plan.Execution) (s
 }
 
 // hears turns what runners say into events.
-type hears struct{ engine.Observer }
+type hears struct {
+	engine.Observer
+	steps map[string]*plan.Step
+}
+
+func newHears(o engine.Observer, p *plan.Plan) hears {
+	h := hears{Observer: o, steps: map[string]*plan.Step{}}
+	p.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		h.steps[s.ID] = s
+		return true
+	})
+	return h
+}
 
 func (h hears) Note(stepID, text string) {
-	h.Event(engine.Event{At: time.Now(), Kind: engine.StepNote, Step: stepID, Text: text})
+	e := engine.Event{At: time.Now(), Kind: engine.StepNote, Step: stepID, Text: text}
+	if s := h.steps[stepID]; s != nil {
+		e.Node, e.Title = s.Node, s.Title
+	}
+	h.Event(e)
 }
 
 func (h hears) Spent(kind string, from, to time.Time) {

@@ -73,12 +73,7 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err := agree(ctx, sys, p, o.yes); err != nil {
 		return err
 	}
-	id := newRunID(time.Now())
-	dir, err := createRun(p, id)
-	if err != nil {
-		return err
-	}
-	return s.execute(ctx, &runRecord{id: id, dir: dir, plan: p})
+	return s.execute(ctx, &runRecord{id: newRunID(time.Now()), plan: p})
 }
 
 // resume goes on with the last run of the cluster.

@@ -68,12 +68,13 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (
 	defer done()
 	watch := &unready{servers: s.apiServers(r.plan)}
 	fan := report.Fan{spent, progress, watch}
-	x := detached.New(r.id, lease.Epoch(), hears{fan}.span)
+	observer := newHears(fan, r.plan)
+	x := detached.New(r.id, lease.Epoch(), observer.span)
 	if err := s.own(ctx, x); err != nil {
 		return err
 	}
 	e := &engine.Engine{
-		Runners: s.runners(m, executor{x}, hears{fan}), Gates: gates{s.gates(r.plan, m)},
+		Runners: s.runners(m, executor{x}, observer), Gates: gates{s.gates(r.plan, m)},
 		Journal: m, Fence: fence{lease}, Drift: drift{s, m}, Observer: fan,
 	}
 	began := time.Now()
@@ -158,7 +159,7 @@ func (s *session) runners(m *memory, x executor, observer hears) map[plan.Kind]e
 
 func (s *session) gates(p *plan.Plan, m *memory) *gate.Set {
 	return gate.New(gate.Deps{
-		APIServers: s.apiServers(p), Nodes: s.api, Etcd: s.etcd, Certificates: certificates{s.hosts},
+		APIServers: s.apiServers(p), Nodes: nodesSide{s.api}, Etcd: s.etcd, Certificates: certificates{s.hosts},
 		Baselines: step.Baselines{Artefacts: m}, Workloads: s.api,
 		DNS: dns{Client: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}, Admission: s.api,
 		Facts: &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(),

@@ -55,12 +55,12 @@ func (c *Cluster) Close() error {
 // Members gives every member of the cluster, those without an [Access]
 // included, sorted by name.
 func (c *Cluster) Members(ctx context.Context) ([]cluster.Member, error) {
-	h, err := c.Health(ctx)
+	o, err := c.observe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]cluster.Member, 0, len(h.Members))
-	for _, m := range h.Members {
+	out := make([]cluster.Member, 0, len(o.seen))
+	for _, m := range o.health() {
 		out = append(out, m.Member)
 	}
 	return out, nil

@@ -243,6 +243,23 @@ func fill(t *testing.T, c *Cluster, keys int) int64 {
 	return revision
 }
 
+// complaints is all that speaks against taking a member down.
+func (h Health) complaints() string {
+	var out []string
+	for _, m := range h.Members {
+		if m.Problem != "" {
+			out = append(out, m.Problem)
+		}
+		if m.Learner {
+			out = append(out, m.Name+" is a learner")
+		}
+	}
+	if h.AlarmsErr != nil {
+		out = append(out, h.AlarmsErr.Error())
+	}
+	return strings.Join(append(out, h.Alarms...), "; ")
+}
+
 func freeURL(t *testing.T, scheme string) url.URL {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

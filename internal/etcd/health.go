@@ -2,13 +2,10 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
-	"github.com/kup-project/kup/pkg/plan"
 )
 
 // smallLag is how many raft entries a member may be behind and still count as
@@ -49,16 +46,24 @@ func (c *Cluster) Health(ctx context.Context) (Health, error) {
 	if err != nil {
 		return Health{}, err
 	}
-	h := Health{ClusterID: hexID(o.clusterID)}
+	h := Health{ClusterID: hexID(o.clusterID), Members: o.health()}
 	h.Alarms, h.AlarmsErr = c.alarms(ctx, o)
-	head := uint64(0)
 	if l, ok := o.leader(); ok {
-		h.Leader, head = l.name(), l.status.GetRaftIndex()
-	}
-	for _, s := range o.seen {
-		h.Members = append(h.Members, s.health(head))
+		h.Leader = l.name()
 	}
 	return h, nil
+}
+
+func (o observation) health() []MemberHealth {
+	head := uint64(0)
+	if l, ok := o.leader(); ok {
+		head = l.status.GetRaftIndex()
+	}
+	out := make([]MemberHealth, 0, len(o.seen))
+	for _, s := range o.seen {
+		out = append(out, s.health(head))
+	}
+	return out
 }
 
 func (s seen) health(head uint64) MemberHealth {
@@ -136,54 +141,4 @@ func (h Health) Spare() int {
 		}
 	}
 	return Spare(voters, healthy)
-}
-
-// Verdict tells whether one member may be taken down next: every member is up,
-// votes, is current and without alarm. With three members or more quorum then
-// survives the loss; with fewer the plan has said that it does not.
-func (h Health) Verdict() plan.Verdict {
-	for _, a := range h.Alarms {
-		if strings.HasSuffix(a, "CORRUPT") {
-			return plan.Verdict{State: plan.Never, Reason: "etcd raised the alarm " + a}
-		}
-	}
-	if len(h.Alarms) > 0 {
-		return plan.Verdict{State: plan.NotYet, Reason: "etcd raised the alarm " + strings.Join(h.Alarms, ", ")}
-	}
-	for _, m := range h.Members {
-		name := m.Node
-		if name == "" {
-			name = m.Name
-		}
-		switch {
-		case m.Err != nil:
-			return notAsked(m.Err)
-		case m.Learner:
-			return plan.Verdict{State: plan.NotYet, Reason: "etcd on " + name + " is a learner"}
-		case !m.Healthy:
-			return plan.Verdict{State: plan.NotYet, Reason: "etcd on " + name + " " + m.Problem}
-		}
-	}
-	switch {
-	case h.AlarmsErr != nil:
-		return plan.Verdict{State: plan.NotYet, Reason: "etcd's alarms: " + h.AlarmsErr.Error()}
-	case h.Leader == "":
-		return plan.Verdict{State: plan.NotYet, Reason: "etcd has no leader"}
-	}
-	reason := fmt.Sprintf("all %d etcd members are healthy, %s leads, no alarm", len(h.Members), h.Leader)
-	if spare := h.Spare(); spare > 0 {
-		reason += fmt.Sprintf(", quorum survives the loss of %d", spare)
-	}
-	return plan.Verdict{State: plan.Holds, Reason: reason}
-}
-
-// notAsked is the verdict on a member that could not be asked: the way to it may
-// be broken, or it may be restarting.
-func notAsked(err error) plan.Verdict {
-	var way *remote.ConnectionError
-	var forwarding *ForwardingError
-	if errors.As(err, &way) || errors.As(err, &forwarding) {
-		return plan.Verdict{State: plan.CannotTell, Reason: err.Error()}
-	}
-	return plan.Verdict{State: plan.NotYet, Reason: err.Error()}
 }

@@ -2,13 +2,9 @@ package etcd
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"testing"
 
-	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
-	"github.com/kup-project/kup/pkg/plan"
 )
 
 func TestQuorum(t *testing.T) {
@@ -29,50 +25,6 @@ func TestQuorum(t *testing.T) {
 		if s := Spare(tt.voters, tt.healthy); s != tt.spare {
 			t.Errorf("Spare(%d, %d) = %d, want %d", tt.voters, tt.healthy, s, tt.spare)
 		}
-	}
-}
-
-func TestVerdict(t *testing.T) {
-	t.Parallel()
-	member := func(node string, edit func(*MemberHealth)) MemberHealth {
-		m := MemberHealth{Member: cluster.Member{Name: node, Node: node, Healthy: true}, Started: true}
-		if edit != nil {
-			edit(&m)
-		}
-		return m
-	}
-	with := func(edit func(*MemberHealth)) Health {
-		return Health{Leader: "cp-1", Members: []MemberHealth{member("cp-1", nil), member("cp-2", nil), member("cp-3", edit)}}
-	}
-	noAlarms := with(nil)
-	noAlarms.AlarmsErr = errors.New("no quorum")
-	leaderless := with(nil)
-	leaderless.Leader = ""
-	space, corrupt := with(nil), with(nil)
-	space.Alarms, corrupt.Alarms = []string{"cp-2: NOSPACE"}, []string{"cp-2: CORRUPT", "cp-2: NOSPACE"}
-	tests := map[string]struct {
-		health Health
-		want   plan.Verdict
-	}{
-		"well":            {with(nil), plan.Verdict{State: plan.Holds, Reason: "all 3 etcd members are healthy, cp-1 leads, no alarm, quorum survives the loss of 1"}},
-		"alone":           {Health{Leader: "cp-1", Members: []MemberHealth{member("cp-1", nil)}}, plan.Verdict{State: plan.Holds, Reason: "all 1 etcd members are healthy, cp-1 leads, no alarm"}},
-		"no space":        {space, plan.Verdict{State: plan.NotYet, Reason: "etcd raised the alarm cp-2: NOSPACE"}},
-		"corrupt":         {corrupt, plan.Verdict{State: plan.Never, Reason: "etcd raised the alarm cp-2: CORRUPT"}},
-		"learner":         {with(func(m *MemberHealth) { m.Learner = true }), plan.Verdict{State: plan.NotYet, Reason: "etcd on cp-3 is a learner"}},
-		"no leader":       {leaderless, plan.Verdict{State: plan.NotYet, Reason: "etcd has no leader"}},
-		"no alarms told":  {noAlarms, plan.Verdict{State: plan.NotYet, Reason: "etcd's alarms: no quorum"}},
-		"lagging":         {with(func(m *MemberHealth) { m.Healthy, m.Problem = false, "is 2000 raft entries behind" }), plan.Verdict{State: plan.NotYet, Reason: "etcd on cp-3 is 2000 raft entries behind"}},
-		"does not answer": {with(func(m *MemberHealth) { m.Err = errors.New("etcd on cp-3: status: refused") }), plan.Verdict{State: plan.NotYet, Reason: "etcd on cp-3: status: refused"}},
-		"host is away": {with(func(m *MemberHealth) {
-			m.Err = fmt.Errorf("status: %w", &remote.ConnectionError{Host: "cp-3", Err: io.ErrUnexpectedEOF})
-		}), plan.Verdict{State: plan.CannotTell, Reason: "status: cp-3: unexpected EOF"}},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			if got := tt.health.Verdict(); got != tt.want {
-				t.Errorf("got %+v\nwant %+v", got, tt.want)
-			}
-		})
 	}
 }
 

@@ -19,7 +19,7 @@ type fakeSnapshots struct {
 	err   error
 }
 
-func (f *fakeSnapshots) Snapshot(_ context.Context, dir string, progress func(int64)) (Snapshot, error) {
+func (f *fakeSnapshots) Snapshot(_ context.Context, dir, _ string, progress func(int64)) (Snapshot, error) {
 	f.taken++
 	progress(100 << 20)
 	path := filepath.Join(dir, "etcd.snapshot")

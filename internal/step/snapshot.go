@@ -16,9 +16,10 @@ type Snapshot struct {
 	Member   string
 }
 
-// Snapshots saves a snapshot into a directory and proves it by reading it back.
+// Snapshots saves a snapshot into a file of a directory and proves it by reading
+// it back. What an earlier try left behind under that name is replaced.
 type Snapshots interface {
-	Snapshot(ctx context.Context, dir string, progress func(bytes int64)) (Snapshot, error)
+	Snapshot(ctx context.Context, dir, name string, progress func(bytes int64)) (Snapshot, error)
 }
 
 // snapshot: the truth is the run's artefact and its digest.
@@ -45,7 +46,7 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 			r.observer.Note(s.ID, fmt.Sprintf("%d MiB read", bytes>>20))
 		}
 	}
-	snap, err := r.snapshots.Snapshot(ctx, r.keeper.artefacts.Dir(), progress)
+	snap, err := r.snapshots.Snapshot(ctx, r.keeper.artefacts.Dir(), "etcd-"+hop+".db", progress)
 	if err != nil {
 		return failed(s, "save an etcd snapshot", err, "")
 	}

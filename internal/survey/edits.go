@@ -136,7 +136,7 @@ func (e *edits) compare(p map[string]string) ([]cluster.HandEdit, string, error)
 			blind = append(blind, name)
 			continue
 		}
-		differ, err := differing(have, want)
+		differ, err := differing(name, have, want, p["instance"])
 		if err != nil {
 			return nil, "", fmt.Errorf("%s of %s: %w", name, e.node.Name, err)
 		}
@@ -175,22 +175,62 @@ func orUnknown(v cluster.Version) string {
 }
 
 // differing names what differs between two YAML documents, never a value.
-func differing(have, want string) ([]string, error) {
-	var a, b map[string]any
-	if err := yaml.Unmarshal([]byte(have), &a); err != nil {
-		return nil, fmt.Errorf("it is not YAML") // the parser would quote it
+func differing(name, have, want, instance string) ([]string, error) {
+	is, err := document("it", have)
+	if err != nil {
+		return nil, err
 	}
-	if err := yaml.Unmarshal([]byte(want), &b); err != nil {
-		return nil, fmt.Errorf("what kubeadm would write is not YAML")
+	should, err := document("what kubeadm would write", want)
+	if err != nil {
+		return nil, err
 	}
-	for _, doc := range []map[string]any{a, b} {
-		delete(doc, "status")
-		if meta, ok := doc["metadata"].(map[string]any); ok {
-			delete(meta, "creationTimestamp")
+	if name == "kubelet" {
+		own, err := document("instance-config.yaml", instance)
+		if err != nil {
+			return nil, err
 		}
+		withInstance(is, should, own)
 	}
 	var d differences
-	d.values(nil, a, b)
+	d.values(nil, is, should)
 	slices.Sort(d.names)
 	return slices.Compact(d.names), nil
+}
+
+// document reads YAML without the fields that nobody writes by hand.
+func document(what, text string) (map[string]any, error) {
+	var out map[string]any
+	if err := yaml.Unmarshal([]byte(text), &out); err != nil {
+		return nil, fmt.Errorf("%s is not YAML", what) // the parser would quote it
+	}
+	delete(out, "status")
+	if meta, ok := out["metadata"].(map[string]any); ok {
+		delete(meta, "creationTimestamp")
+	}
+	return out, nil
+}
+
+// withInstance does what kubeadm leaves out of its dry run: it puts the node's
+// own kubelet settings over the cluster's. Without them the dry run makes up the
+// runtime's socket, which then says nothing.
+func withInstance(have, want, own map[string]any) {
+	const socket = "containerRuntimeEndpoint"
+	if len(own) == 0 {
+		delete(have, socket)
+		delete(want, socket)
+	}
+	overlay(want, own)
+}
+
+// overlay puts one document over another, field by field.
+func overlay(under, over map[string]any) {
+	for key, value := range over {
+		below, isMap := under[key].(map[string]any)
+		above, alsoMap := value.(map[string]any)
+		if isMap && alsoMap {
+			overlay(below, above)
+		} else {
+			under[key] = value
+		}
+	}
 }

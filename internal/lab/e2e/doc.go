@@ -7,5 +7,6 @@
 // it (package workload), runs the kup binary as an operator would, prints what
 // it measured and fails with the list of everything that was not as it must be.
 // The package knows kup's command line, exit codes and report file; of kup's own
-// packages it imports the plan's only, to forge plans that kup must refuse.
+// packages it imports those of the plan file only, to forge plans that kup must
+// refuse.
 package e2e

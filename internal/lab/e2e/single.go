@@ -51,6 +51,7 @@ func runSingle(ctx context.Context, e *env) error {
 		return err
 	}
 	h.judgeTime()
+	e.printTable("Summary", append([][]string{{"measured", "result"}}, h.summary...))
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (e *Executor) job(id plan.Execution, c remote.Command) (*job, error) {
 	}
 	sum := sha256.New()
 	for _, part := range [][]byte{[]byte(j.script), j.input} {
-		fmt.Fprintf(sum, "%d\n%s", len(part), part)
+		_, _ = fmt.Fprintf(sum, "%d\n%s", len(part), part)
 	}
 	j.digest = hex.EncodeToString(sum.Sum(nil))
 	name := sha256.Sum256([]byte(id.String()))

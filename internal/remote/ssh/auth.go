@@ -179,15 +179,15 @@ func (l *lockedKey) unlock() (xssh.AlgorithmSigner, error) {
 		return nil, err
 	}
 	defer clear(content)
-	var phrase []byte
-	l.asking(func() { phrase, err = l.passphrase(l.file) })
+	var key xssh.Signer
+	l.asking(func() {
+		var phrase []byte
+		if phrase, err = l.passphrase(l.file); err == nil {
+			key, err = xssh.ParsePrivateKeyWithPassphrase(content, phrase)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
-	}
-	defer clear(phrase)
-	key, err := xssh.ParsePrivateKeyWithPassphrase(content, phrase)
-	if err != nil {
-		return nil, fmt.Errorf("open: %w", err)
 	}
 	s, ok := key.(xssh.AlgorithmSigner)
 	if !ok {

@@ -220,9 +220,10 @@ func TestEncryptedIdentity(t *testing.T) {
 }
 
 func TestSlowPassphrase(t *testing.T) {
+	t.Parallel()
 	file, key := sshtest.NewIdentity(t, t.TempDir(), "locked", "open sesame")
 	cfg := sshtest.Start(t, sshtest.Accept(key.PublicKey())).Config(t)
-	cfg.Identities, cfg.ConnectTimeout = []string{file}, time.Second
+	cfg.Identities, cfg.ConnectTimeout = []string{file}, 3*time.Second
 	cfg.Passphrase = func(string) ([]byte, error) {
 		<-time.After(cfg.ConnectTimeout + 100*time.Millisecond) // a person
 		return []byte("open sesame"), nil

@@ -176,11 +176,12 @@ func await(t *testing.T, holds func() bool) {
 }
 
 func TestKeepalive(t *testing.T) {
+	t.Parallel()
 	server := sshtest.Start(t)
 	cfg := server.Config(t)
-	cfg.Keepalive = 20 * time.Millisecond
+	cfg.Keepalive = 300 * time.Millisecond
 	h := sshtest.Host(t, cfg)
-	if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"sleep", "0.2"}}); err != nil {
+	if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"sleep", "0.7"}}); err != nil {
 		t.Fatalf("with answered keepalives: %v", err)
 	}
 	server.Silence(true)

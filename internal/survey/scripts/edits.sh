@@ -51,5 +51,9 @@ if [ -s /tmp/config.yaml ]; then
 fi
 try kubelet kubeadm upgrade node phase kubelet-config
 both kubelet /var/lib/kubelet/config.yaml kubeadm-upgrade-dryrun
+if [ -f /var/lib/kubelet/instance-config.yaml ]; then
+	part instance
+	cat /var/lib/kubelet/instance-config.yaml
+fi
 exit 0
 ' kup "$1"

@@ -1,0 +1,277 @@
+package survey
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/pkg/cluster"
+)
+
+// host replays what scripts printed on real nodes (Debian 12, kubeadm 1.33.13).
+type host struct {
+	name   string
+	output map[string]string // by script
+	err    error
+
+	mutex sync.Mutex
+	calls []string
+	stdin string // of the last edits script
+}
+
+var _ remote.Host = (*host)(nil)
+
+func (h *host) String() string { return h.name }
+
+func (h *host) Run(_ context.Context, c remote.Command) (remote.Result, error) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	name := map[string]string{hostScript: "host", certificatesScript: "certificates", editsScript: "edits", aptScript: "apt", dnfScript: "dnf"}[c.Argv[2]]
+	h.calls = append(h.calls, strings.Join(append([]string{name}, c.Argv[4:]...), " "))
+	if c.Stdin != nil {
+		text, _ := io.ReadAll(c.Stdin)
+		h.stdin = string(text)
+	}
+	if !c.Sudo {
+		return remote.Result{}, errors.New("not as root")
+	}
+	if h.err != nil {
+		return remote.Result{}, h.err
+	}
+	return remote.Result{Stdout: []byte(h.output[name])}, nil
+}
+
+func (*host) ReadFile(context.Context, string) ([]byte, error) { return nil, fs.ErrNotExist }
+
+func (*host) WriteFile(context.Context, string, []byte, fs.FileMode) error {
+	return errors.New("a survey writes nothing")
+}
+
+func recorded(t *testing.T, name string) *host {
+	t.Helper()
+	h := &host{name: name, output: map[string]string{}}
+	for _, script := range []string{"host", "certificates", "edits"} {
+		b, err := os.ReadFile(filepath.Join("testdata", name+"."+script+".txt"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		h.output[script] = string(b)
+	}
+	return h
+}
+
+type api struct {
+	facts  cluster.Facts
+	config string
+}
+
+func (a api) Observe(context.Context) (cluster.Facts, error) { return a.facts, nil }
+
+func (a api) ClusterConfiguration(context.Context) (string, error) { return a.config, nil }
+
+type store struct{ err error }
+
+func (s store) Members(context.Context) ([]cluster.Member, error) {
+	return []cluster.Member{{ID: "1", Name: "cp-2"}}, s.err
+}
+
+func (s store) Alarms(context.Context) ([]string, error) { return nil, nil }
+
+const config = `apiVersion: kubeadm.k8s.io/v1beta4
+kind: ClusterConfiguration
+kubernetesVersion: v1.33.13
+apiServer: {extraArgs: [{name: token, value: hunter2}]}
+etcd: {local: {dataDir: /var/lib/etcd}}
+`
+
+func lab() api {
+	v := cluster.MustParseVersion("v1.33.13")
+	return api{
+		facts: cluster.Facts{
+			Kubeadm: cluster.Kubeadm{ClusterVersion: v, ConfigDigest: "x"},
+			Nodes: []cluster.Node{
+				{Name: "cp-2", Role: cluster.ControlPlane, InAPI: true, Kubelet: v, CRISocket: "unix:///run/containerd/containerd.sock"},
+				{Name: "w-1", Role: cluster.Worker, InAPI: true, Kubelet: v},
+			},
+		},
+		config: config,
+	}
+}
+
+func TestSurvey(t *testing.T) {
+	cp, w := recorded(t, "cp-2"), recorded(t, "w-1")
+	f, err := Survey(t.Context(), Input{
+		API: lab(), Etcd: store{}, Hosts: map[string]remote.Host{"cp-2": cp, "w-1": w}, Pools: map[string]string{"w-1": "default"},
+		Settings: Settings{PatchesDir: "/etc/kubernetes/patches"},
+	})
+	if err != nil || len(f.Unchecked) > 0 {
+		t.Fatalf("%v %q", err, f.Unchecked)
+	}
+	h := f.Node("cp-2").Host
+	if h == nil || h.Kubeadm.String() != "v1.33.13" || h.Kubelet != h.Kubeadm || h.Kubectl != h.Kubeadm || h.SandboxImage != "registry.k8s.io/pause:3.10" || h.BootID == "" {
+		t.Fatalf("%+v", h)
+	}
+	if len(h.HandEdits) > 0 || h.ExternalCA || h.PatchesPresent {
+		t.Errorf("a node as kubeadm made it: %+v", h)
+	}
+	if len(h.Certificates) != 10 || h.Certificates[1].Name != "apiserver" || h.Certificates[1].NotAfter.Year() != 2027 {
+		t.Errorf("%+v", h.Certificates)
+	}
+	if !slices.Contains(h.Packages, cluster.Package{Name: "kubeadm", Version: "1.33.13-1.1", Held: true}) || len(h.Packages) != 5 {
+		t.Errorf("%+v", h.Packages)
+	}
+	if h.DiskFree["/etc/kubernetes"] == 0 || h.DiskFree["/var/lib/containerd"] == 0 || h.ImageDiskUsedPercent < 1 || h.ImageDiskUsedPercent > 99 {
+		t.Errorf("%+v %d", h.DiskFree, h.ImageDiskUsedPercent)
+	}
+	worker := f.Node("w-1")
+	if worker.Pool != "default" || worker.CRISocket != "unix:///run/containerd/containerd.sock" || worker.Host == nil || len(worker.Host.Certificates) > 0 {
+		t.Errorf("%+v", worker)
+	}
+	if f.At.IsZero() || len(f.Etcd.Members) != 1 {
+		t.Errorf("%+v", f.Etcd)
+	}
+	if want := []string{"host /etc/kubernetes/patches ", "edits /etc/kubernetes/patches"}; !slices.Equal(w.calls, want) {
+		t.Errorf("on a worker %q", w.calls)
+	}
+	for _, want := range []string{"advertiseAddress: 10.210.0.12", "bindPort: 6443", "imageTag: 3.5.33-0", "name: cp-2", "hunter2", "kind: InitConfiguration"} {
+		if !strings.Contains(cp.stdin, want) {
+			t.Errorf("kubeadm's configuration lacks %q:\n%s", want, cp.stdin)
+		}
+	}
+	if raw, _ := json.Marshal(f); strings.Contains(string(raw), "hunter2") || w.stdin != "" {
+		t.Error("a secret became a fact, or went to a worker")
+	}
+}
+
+func TestHandEdits(t *testing.T) {
+	cp := recorded(t, "cp-2")
+	have, want, found := strings.Cut(cp.output["edits"], "#kup:part want kube-apiserver")
+	if !found {
+		t.Fatal("testdata")
+	}
+	have = strings.NewReplacer(
+		"    - --allow-privileged=true\n", "    - --allow-privileged=true\n    - --audit-log-path=/hunter2\n",
+		"    - --enable-bootstrap-token-auth=true\n", "",
+		"    - --secure-port=6443\n", "    - --secure-port=hunter2\n",
+		"        cpu: 250m", "        cpu: 990m",
+		"    name: ca-certs\n  - hostPath", "    name: hunter\n  - hostPath",
+		"  hostNetwork: true", "  dnsPolicy: hunter2\n  hostNetwork: true",
+	).Replace(have)
+	cp.output["edits"] = have + "#kup:part want kube-apiserver" + want
+	f, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"cp-2": cp}, Etcd: store{}})
+	if err != nil || len(f.Unchecked) > 0 {
+		t.Fatalf("%v %q", err, f.Unchecked)
+	}
+	edits := f.Node("cp-2").Host.HandEdits
+	if len(edits) != 1 || edits[0].Path != "/etc/kubernetes/manifests/kube-apiserver.yaml" {
+		t.Fatalf("%+v", edits)
+	}
+	const what = "field dnsPolicy added, field resources.requests.cpu changed, flag --audit-log-path added, flag --enable-bootstrap-token-auth removed, flag --secure-port changed, volume ca-certs removed, volume hunter added"
+	if edits[0].What != what || strings.Contains(edits[0].What, "hunter2") {
+		t.Errorf("got  %s\nwant %s", edits[0].What, what)
+	}
+}
+
+func TestKubeletEdits(t *testing.T) {
+	w := recorded(t, "w-1")
+	w.output["edits"] = strings.Replace(w.output["edits"], "failSwapOn: false", "failSwapOn: true\nmaxPods: 250", 1)
+	f, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"w-1": w}, Etcd: store{}})
+	want := []cluster.HandEdit{{Path: kubeletConfigPath, What: "field failSwapOn changed, field maxPods added"}}
+	if err != nil || !slices.Equal(f.Node("w-1").Host.HandEdits, want) {
+		t.Errorf("%+v %v", f.Node("w-1").Host.HandEdits, err)
+	}
+}
+
+func TestKubeletInstanceConfiguration(t *testing.T) {
+	const want = "a: 1\ncontainerRuntimeEndpoint: unix:///made/up.sock\nlogging: {verbosity: 0, flushFrequency: 0}"
+	for _, tc := range []struct{ have, instance, want string }{
+		{"a: 1\ncontainerRuntimeEndpoint: unix:///run/x.sock\nlogging: {verbosity: 0, flushFrequency: 0}", "containerRuntimeEndpoint: unix:///run/x.sock", ""},
+		{"a: 1\ncontainerRuntimeEndpoint: unix:///run/x.sock\nlogging: {verbosity: 4, flushFrequency: 0}", "containerRuntimeEndpoint: unix:///run/x.sock\nlogging: {verbosity: 4}", ""},
+		{"a: 1\ncontainerRuntimeEndpoint: \"\"\nlogging: {verbosity: 0, flushFrequency: 0}", "", ""},
+		{"a: 1\ncontainerRuntimeEndpoint: unix:///run/y.sock\nlogging: {verbosity: 0, flushFrequency: 0}", "containerRuntimeEndpoint: unix:///run/x.sock", "field containerRuntimeEndpoint changed"},
+	} {
+		got, err := differing("kubelet", tc.have, want, tc.instance)
+		if err != nil || strings.Join(got, ", ") != tc.want {
+			t.Errorf("%+v: %q %v", tc, got, err)
+		}
+	}
+}
+
+func TestUnchecked(t *testing.T) {
+	between := func(a *api) { a.facts.Kubeadm.ClusterVersion = cluster.MustParseVersion("v1.34.4") }
+	for _, tc := range []struct {
+		name   string
+		change func(*Input, *api, *host)
+		want   string
+	}{
+		{"no hosts", func(in *Input, _ *api, _ *host) { in.Hosts = nil }, "no host was surveyed over SSH"},
+		{"no etcd", func(in *Input, _ *api, _ *host) { in.Etcd = nil }, "etcd was not reached"},
+		{"etcd fails", func(in *Input, _ *api, _ *host) { in.Etcd = store{errors.New("no quorum")} }, "etcd could not be read: no quorum"},
+		{"host fails", func(_ *Input, _ *api, h *host) {
+			h.err = &remote.ExitError{Host: "w-1", Argv: []string{"sh", "-c", hostScript}, Code: 1, Stderr: []byte("sudo: no tty")}
+		}, "w-1 could not be surveyed: w-1: kup-survey-script: exit code 1: sudo: no tty"},
+		{"in the middle of a hop", func(_ *Input, a *api, _ *host) { between(a) }, "kubeadm is v1.33.13, the kubelet v1.33.13 and kubeadm's configuration for v1.34.4"},
+		{"kubeadm too old", func(_ *Input, _ *api, h *host) {
+			h.output["edits"] = "\n#kup:part failed kubelet\nunknown flag: --dry-run\n#kup:part have kubelet\na: 1\n"
+		}, "kubeadm did not say what it would write for kubelet, so that these files were not compared (unknown flag: --dry-run)"},
+		{"not YAML", func(_ *Input, _ *api, h *host) {
+			h.output["edits"] = "\n#kup:part have kubelet\n\thunter2\n#kup:part want kubelet\na: 1\n"
+		}, "kubelet of w-1: it is not YAML"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, h := lab(), recorded(t, "w-1")
+			in := Input{Etcd: store{}, Hosts: map[string]remote.Host{"w-1": h}}
+			tc.change(&in, &a, h)
+			in.API = a
+			f, err := Survey(t.Context(), in)
+			if err != nil || len(f.Unchecked) != 1 || !strings.Contains(f.Unchecked[0], tc.want) || strings.Contains(f.Unchecked[0], "hunter2") {
+				t.Errorf("%v %q", err, f.Unchecked)
+			}
+		})
+	}
+}
+
+func TestHostOutsideTheCluster(t *testing.T) {
+	f, err := Survey(t.Context(), Input{API: lab(), Etcd: store{}, Hosts: map[string]remote.Host{"cp-9": recorded(t, "cp-2")}})
+	n := f.Node("cp-9")
+	if err != nil || n == nil || n.InAPI || n.Role != cluster.ControlPlane || n.Host == nil || f.Nodes[1].Name != "cp-9" {
+		t.Errorf("%+v %v", f.Nodes, err)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := recorded(t, "w-1")
+	h.err = ctx.Err()
+	if _, err := Survey(ctx, Input{API: lab(), Hosts: map[string]remote.Host{"w-1": h}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCertificatesOfAnExternalCA(t *testing.T) {
+	h := recorded(t, "cp-2")
+	h.output["certificates"] = strings.Replace(h.output["certificates"], "#kup:part ca etcd/ca\npresent", "#kup:part ca etcd/ca\nabsent", 1)
+	list, external, err := certificates(t.Context(), h)
+	if err != nil || !external {
+		t.Fatalf("%t %v", external, err)
+	}
+	for _, c := range list {
+		if want := strings.HasPrefix(c.Name, "etcd-") || c.Name == "apiserver-etcd-client"; c.External != want {
+			t.Errorf("%s external: %t", c.Name, c.External)
+		}
+	}
+	h.output["certificates"] = "\n#kup:part certificate apiserver\nrubbish\n"
+	if _, err := Certificates(t.Context(), h); err == nil || strings.Contains(err.Error(), "rubbish") {
+		t.Errorf("%v", err)
+	}
+}
