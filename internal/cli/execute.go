@@ -69,6 +69,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (
 	watch := &unready{servers: s.apiServers(r.plan)}
 	fan := report.Fan{spent, progress, watch}
 	observer := newHears(fan, r.plan)
+	s.hosts.span = observer.span
 	x := detached.New(r.id, lease.Epoch(), observer.span)
 	if err := s.own(ctx, x); err != nil {
 		return err

@@ -56,14 +56,17 @@ func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
 	return h, nil
 }
 
-// Host gives the machine of a node. Time spent in its commands is reported once
-// span is set.
+// Host gives the machine of a node. Time spent in its commands is told to span
+// once that is set.
 func (h *hosts) Host(node string) (remote.Host, error) {
 	host, ok := h.byNode[node]
 	if !ok {
 		return nil, fmt.Errorf("node %s is not in the inventory; add it to nodes in kup.yaml", node)
 	}
-	return host, nil
+	if h.span == nil {
+		return host, nil
+	}
+	return remote.Timed(host, h.span), nil
 }
 
 // reach connects to every host, as root, and gives what failed by node.

@@ -93,11 +93,15 @@ func (e *edits) initConfiguration() (string, error) {
 	if e.node.CRISocket != "" {
 		node["criSocket"] = e.node.CRISocket
 	}
-	first, err := yaml.Marshal(map[string]any{
+	own := map[string]any{
 		"apiVersion": config["apiVersion"], "kind": "InitConfiguration",
 		"localAPIEndpoint": map[string]any{"advertiseAddress": address, "bindPort": port},
 		"nodeRegistration": node,
-	})
+	}
+	if e.found.host.PatchesPresent {
+		own["patches"] = map[string]any{"directory": e.patches} // kubeadm refuses the flag beside a configuration
+	}
+	first, err := yaml.Marshal(own)
 	if err != nil {
 		return "", unreadable
 	}
@@ -152,12 +156,20 @@ func (e *edits) compare(p map[string]string) ([]cluster.HandEdit, string, error)
 		return out, "", nil
 	}
 	reason := fmt.Sprintf("kubeadm did not say what it would write for %s, so that these files were not compared", strings.Join(blind, ", "))
+	return out, reason + whyBlind(p, blind), nil
+}
+
+// whyBlind tells of an unknown flag, and else how to see why.
+func whyBlind(p map[string]string, blind []string) string {
 	for _, stage := range []string{"control-plane", "etcd", "kubelet"} {
-		if why := p["failed "+stage]; why != "" && !strings.Contains(reason, why) {
-			reason += " (" + why + ")"
+		if why := p["failed "+stage]; why != "" {
+			return " (" + why + ")"
 		}
 	}
-	return out, reason, nil
+	if slices.Contains(blind, "kubelet") {
+		return "; see there: kubeadm upgrade node phase kubelet-config --dry-run"
+	}
+	return "; see there: kubeadm upgrade diff"
 }
 
 // tagOf gives the tag of an image.

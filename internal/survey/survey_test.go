@@ -109,6 +109,7 @@ func lab() api {
 
 func TestSurvey(t *testing.T) {
 	cp, w := recorded(t, "cp-2"), recorded(t, "w-1")
+	cp.output["host"] = strings.Replace(cp.output["host"], "part patches\n", "part patches\npresent\n", 1)
 	f, err := Survey(t.Context(), Input{
 		API: lab(), Etcd: store{}, Hosts: map[string]remote.Host{"cp-2": cp, "w-1": w}, Pools: map[string]string{"w-1": "default"},
 		Settings: Settings{PatchesDir: "/etc/kubernetes/patches"},
@@ -120,7 +121,7 @@ func TestSurvey(t *testing.T) {
 	if h == nil || h.Kubeadm.String() != "v1.33.13" || h.Kubelet != h.Kubeadm || h.Kubectl != h.Kubeadm || h.SandboxImage != "registry.k8s.io/pause:3.10" || h.BootID == "" {
 		t.Fatalf("%+v", h)
 	}
-	if len(h.HandEdits) > 0 || h.ExternalCA || h.PatchesPresent {
+	if len(h.HandEdits) > 0 || h.ExternalCA || !h.PatchesPresent || f.Node("w-1").Host.PatchesPresent {
 		t.Errorf("a node as kubeadm made it: %+v", h)
 	}
 	if len(h.Certificates) != 10 || h.Certificates[1].Name != "apiserver" || h.Certificates[1].NotAfter.Year() != 2027 {
@@ -142,7 +143,7 @@ func TestSurvey(t *testing.T) {
 	if want := []string{"host /etc/kubernetes/patches ", "edits /etc/kubernetes/patches"}; !slices.Equal(w.calls, want) {
 		t.Errorf("on a worker %q", w.calls)
 	}
-	for _, want := range []string{"advertiseAddress: 10.210.0.12", "bindPort: 6443", "imageTag: 3.5.33-0", "name: cp-2", "hunter2", "kind: InitConfiguration"} {
+	for _, want := range []string{"advertiseAddress: 10.210.0.12", "bindPort: 6443", "imageTag: 3.5.33-0", "name: cp-2", "directory: /etc/kubernetes/patches", "hunter2", "kind: InitConfiguration"} {
 		if !strings.Contains(cp.stdin, want) {
 			t.Errorf("kubeadm's configuration lacks %q:\n%s", want, cp.stdin)
 		}

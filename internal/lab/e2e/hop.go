@@ -116,7 +116,7 @@ func (h *hop) initAndRead(ctx context.Context) error {
 		return err
 	}
 	file := filepath.Join(dir, "kup.yaml")
-	o, err := h.kup.run(ctx, nil, "init", "-f", file, "--kubeconfig", h.lab.Kubeconfig(), "--ssh-user", "ops")
+	o, err := h.kup.run(ctx, nil, "init", "-f", file, "--kubeconfig", h.lab.Kubeconfig())
 	if err != nil {
 		return err
 	}

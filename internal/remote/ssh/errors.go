@@ -83,3 +83,7 @@ func (e *ForwardingError) Error() string {
 
 // Unwrap gives the cause.
 func (e *ForwardingError) Unwrap() error { return e.Err }
+
+// ForwardingProhibited marks the error for packages that know another way to
+// where the connection was to lead.
+func (e *ForwardingError) ForwardingProhibited() bool { return true }

@@ -10,7 +10,7 @@ for name in Packages Packages.gz; do
 	if grep -Eq ' (404|403) ' "$work/log"; then
 		continue
 	fi
-	tail -n 3 "$work/log" >&2
+	grep '^E: ' "$work/log" | head -n 1 >&2
 	exit 1
 done
 printf 'architecture %s\n' "$(dpkg --print-architecture)"

@@ -3,7 +3,7 @@
 # runs in a mount namespace in which /etc/kubernetes and /tmp are throw-away
 # copies: nothing is changed, and nothing has to be cleaned up.
 # $1: the patches directory, may be empty. Standard input: a configuration for
-# kubeadm init on a control plane; empty elsewhere.
+# kubeadm init on a control plane, which names the patches itself; empty elsewhere.
 export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/usr/bin:/bin"
 exec unshare -m sh -c '
 umask 077
@@ -22,7 +22,7 @@ patches=
 try() {
 	name=$1
 	shift
-	timeout 60 "$@" --dry-run ${patches:+--patches "$patches"} >/tmp/log 2>&1 && return
+	timeout 60 "$@" --dry-run >/tmp/log 2>&1 && return
 	part "failed $name"
 	grep -om1 "unknown flag: --[a-z-]*" /tmp/log
 }
@@ -49,7 +49,7 @@ if [ -s /tmp/config.yaml ]; then
 		both etcd $manifests/etcd.yaml kubeadm-init-dryrun
 	fi
 fi
-try kubelet kubeadm upgrade node phase kubelet-config
+try kubelet kubeadm upgrade node phase kubelet-config ${patches:+--patches "$patches"}
 both kubelet /var/lib/kubelet/config.yaml kubeadm-upgrade-dryrun
 if [ -f /var/lib/kubelet/instance-config.yaml ]; then
 	part instance
