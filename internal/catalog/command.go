@@ -41,6 +41,8 @@ const (
 	PartAddonsWhenLast Part = "addons-when-last"
 	// PartKubeletConfig: the node's kubelet configuration.
 	PartKubeletConfig Part = "kubelet-config"
+	// PartDropsSocket: it removes the node's cri-socket annotation too early.
+	PartDropsSocket Part = "drops-cri-socket"
 )
 
 // Options are the operator's wishes for kubeadm; a subcommand that does not know

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"time"
@@ -125,6 +126,9 @@ func (d dns) DialContext(ctx context.Context, network, address string) (net.Conn
 		}
 		errs = append(errs, err)
 	}
+	if len(errs) == 0 {
+		return nil, errors.New("no control plane is in the inventory")
+	}
 	return nil, errors.Join(errs...)
 }
 
@@ -185,6 +189,9 @@ func (local) Run(ctx context.Context, argv []string, line func(string)) error {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		line(lines.Text())
+	}
+	if lines.Err() != nil { // a line without end: a pipe nobody reads would keep the command waiting
+		_, _ = io.Copy(io.Discard, out)
 	}
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("%s: %w", remote.Display(argv), err)

@@ -123,13 +123,7 @@ func readPlan(path string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, &usageError{err: fmt.Errorf("plan file: %w", err), hint: "make one: kup plan --to VERSION --out " + path}
 	}
-	p, err := plan.Decode(content)
-	if err == nil {
-		err = plan.Verify(p)
-	}
-	if err == nil {
-		err = plan.Validate(p)
-	}
+	p, err := decodePlan(content)
 	if err != nil {
 		return nil, &usageError{err: fmt.Errorf("plan file %s: %w", path, err), hint: "make it anew: kup plan --to VERSION --out " + path}
 	}

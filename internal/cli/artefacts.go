@@ -48,6 +48,17 @@ func (m *memory) Get(hop, name, node string) (step.Artefact, bool) {
 	return step.Artefact{Name: a.Name, Hop: a.Hop, Node: a.Node, Path: a.Path, Digest: a.Digest}, ok
 }
 
+// artefacts gives all that the run has made.
+func (m *memory) artefacts() []step.Artefact {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := make([]step.Artefact, len(m.state.Artefacts))
+	for i, a := range m.state.Artefacts {
+		out[i] = step.Artefact{Name: a.Name, Hop: a.Hop, Node: a.Node, Path: a.Path, Digest: a.Digest}
+	}
+	return out
+}
+
 // snapshot gives the state to start from.
 func (m *memory) snapshot() journal.State {
 	m.mu.Lock()

@@ -67,7 +67,27 @@ func secret(sys *system, prompt string) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s is needed and there is no terminal to ask on", strings.TrimSuffix(prompt, ": "))
 	}
+	fd := int(f.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the terminal cannot be read: %w", strings.TrimSuffix(prompt, ": "), err)
+	}
 	fmt.Fprint(sys.err, prompt)
 	defer fmt.Fprintln(sys.err)
-	return term.ReadPassword(int(f.Fd()))
+	type read struct {
+		secret []byte
+		err    error
+	}
+	// The goroutine outlives an interrupt, as in readLine.
+	result := make(chan read, 1)
+	go func() {
+		s, err := term.ReadPassword(fd)
+		result <- read{s, err}
+	}()
+	select {
+	case r := <-result:
+		return r.secret, r.err
+	case <-sys.stop:
+		return nil, errors.Join(errInterrupted, term.Restore(fd, before)) // echo is off
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -29,10 +30,7 @@ const (
 
 // execute locks the cluster and walks what is left of the run's plan.
 func (s *session) execute(ctx context.Context, r *runRecord) (err error) {
-	lease, err := s.api.AcquireLease(ctx, kube.Holder{
-		Identity: holderIdentity(), Run: r.id, Above: r.state.Epoch,
-		Waiting: func(held *kube.HeldError) { fmt.Fprintf(s.sys.err, "%v; waiting to see whether it is alive\n", held) },
-	}, leaseDuration)
+	lease, err := s.acquire(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -51,9 +49,24 @@ func (s *session) execute(ctx context.Context, r *runRecord) (err error) {
 	})
 	defer func() {
 		cancel(nil)
-		err = errors.Join(err, renewing.Wait())
+		if lost := renewing.Wait(); lost != nil && !errors.Is(err, lost) {
+			err = errors.Join(err, lost)
+		}
 	}()
 	return s.locked(ctx, r, lease)
+}
+
+// acquire connects to what the run needs and takes the lock.
+func (s *session) acquire(ctx context.Context, r *runRecord) (*kube.Lease, error) {
+	ctx, done := s.sys.untilStop(ctx)
+	defer done()
+	if err := s.connectEtcd(ctx); err != nil {
+		return nil, err
+	}
+	return s.api.AcquireLease(ctx, kube.Holder{
+		Identity: holderIdentity(), Run: r.id, Above: r.state.Epoch,
+		Waiting: func(held *kube.HeldError) { fmt.Fprintf(s.sys.err, "%v; waiting to see whether it is alive\n", held) },
+	}, leaseDuration)
 }
 
 // locked runs the plan while the lease is held.
@@ -63,8 +76,12 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (
 		return err
 	}
 	defer func() { err = errors.Join(err, m.journal.Close()) }()
+	if err := verify(ctx, s.hosts, m.artefacts()); err != nil {
+		return err
+	}
 	spent := &report.Spent{}
 	progress, done := s.progress()
+	done = sync.OnceFunc(done)
 	defer done()
 	watch := &unready{servers: s.apiServers(r.plan)}
 	fan := report.Fan{spent, progress, watch}
@@ -79,13 +96,42 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (
 		Journal: m, Fence: fence{lease}, Drift: drift{s, m}, Observer: fan,
 	}
 	began := time.Now()
-	runErr := e.Run(ctx, r.plan, m.snapshot(), s.sys.stop)
-	if cause := context.Cause(ctx); cause != nil && errors.Is(runErr, context.Canceled) {
-		runErr = cause
-	}
+	runErr := ended(ctx, e.Run(ctx, r.plan, m.snapshot(), s.sys.stop))
+	done() // the result is not to be drawn over
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
 	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
+}
+
+// ended tells what ended a run: when it was cancelled, why, since what its steps
+// say then is only how they noticed.
+func ended(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case cause == nil, errors.Is(err, cause):
+		return &begunError{err}
+	case errors.Is(err, context.Canceled):
+		return &begunError{cause}
+	}
+	return &begunError{fmt.Errorf("%w; %w", cause, err)}
+}
+
+// verify checks every artefact that the run has made so far: the way back
+// depends on them.
+func verify(ctx context.Context, hosts step.Hosts, artefacts []step.Artefact) error {
+	errs := make([]error, len(artefacts))
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i, a := range artefacts {
+		group.Go(func() error {
+			errs[i] = step.Verify(ctx, hosts, a)
+			return nil
+		})
+	}
+	_ = group.Wait() // told by artefact
+	return errors.Join(errs...)
 }
 
 // own raises the fence on every host: an older run's commands are refused there.
@@ -121,8 +167,8 @@ func (s *session) remember(r *runRecord, epoch int64) (*memory, error) {
 		return nil, err
 	}
 	m.dir, m.journal, m.state = r.dir, j, journal.Replay(records)
-	if m.state.Plan != r.plan.ID || m.state.Cluster != r.plan.Facts.Identity.UID {
-		return nil, errors.Join(fmt.Errorf("%s: the journal is not that of the plan beside it", r.dir), j.Close())
+	if err := r.belongs(m.state); err != nil {
+		return nil, errors.Join(err, j.Close())
 	}
 	return m, m.Append(journal.Record{Kind: journal.RunResumed, Holder: holderIdentity(), Epoch: epoch})
 }
@@ -171,7 +217,7 @@ func (s *session) gates(p *plan.Plan, m *memory) *gate.Set {
 // apiServers reaches every API server of the plan on the port of the endpoint.
 func (s *session) apiServers(p *plan.Plan) apiServers {
 	port := "6443"
-	if u, err := url.Parse("https://" + p.Facts.Kubeadm.Endpoint); err == nil && u.Port() != "" && len(s.etcdNodes(p.Facts)) == 1 {
+	if u, err := url.Parse("https://" + p.Facts.Kubeadm.Endpoint); err == nil && u.Port() != "" && len(controlPlanes(p.Facts)) == 1 {
 		port = u.Port()
 	}
 	return apiServers{api: s.api, hosts: s.hosts, nodes: p.Facts.Nodes, port: port}
@@ -237,7 +283,7 @@ func (s *session) findings(p *plan.Plan, m *memory) *findings {
 
 func (h hears) span(from, to time.Time) { h.Spent(engine.SpentRemote, from, to) }
 
-func (s *session) etcdNodes(f cluster.Facts) []cluster.Node {
+func controlPlanes(f cluster.Facts) []cluster.Node {
 	var out []cluster.Node
 	for _, n := range f.Nodes {
 		if n.Role == cluster.ControlPlane {

@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/remote/ssh"
+	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -51,6 +52,13 @@ func (e *blockedError) Error() string {
 	return fmt.Sprintf("%d finding(s) block this upgrade; nothing was touched", e.blocks)
 }
 
+// begunError is what ended a run that was begun, whatever it was.
+type begunError struct{ err error }
+
+func (e *begunError) Error() string { return e.err.Error() }
+
+func (e *begunError) Unwrap() error { return e.err }
+
 // exit reports an error on one line, with a hint on the next, and gives its code.
 func exit(w io.Writer, err error) int {
 	if err == nil {
@@ -77,7 +85,9 @@ func classify(err error) (code int, hint string) {
 		return exitInterrupted, "kup apply --resume goes on from here, if a run was begun"
 	case is[*planner.DriftError](err):
 		return exitDrifted, "plan anew and review: kup plan"
-	case is[*engine.StepError](err):
+	case is[*step.DamagedError](err):
+		return exitStopped, "kup apply --resume, once the file is back"
+	case is[*engine.StepError](err), is[*begunError](err):
 		return exitStopped, hintResume
 	case is[*blockedError](err):
 		return exitBlocked, "mend what is listed above, then run the command again"
@@ -95,6 +105,7 @@ func classify(err error) (code int, hint string) {
 // versions, hosts and credentials. Such errors carry their own fix.
 func isInput(err error) bool {
 	return is[*inventory.Error](err) || is[*planner.TargetError](err) || is[*plan.FormatError](err) || is[*plan.TamperedError](err) ||
+		is[*plan.InvalidError](err) || is[*journal.CorruptError](err) ||
 		is[*kube.ConnectError](err) || is[*ssh.HostKeyError](err) || is[*ssh.SudoError](err) || is[*ssh.AuthError](err) || is[*remote.ConnectionError](err)
 }
 

@@ -2,14 +2,14 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kup-project/kup/internal/inventory"
+	"github.com/kup-project/kup/internal/kube"
 )
 
 func newInit(sys *system, g *global) *cobra.Command {
@@ -32,20 +32,26 @@ func runInit(ctx context.Context, sys *system, g *global, force bool) error {
 	if path == "" {
 		path = defaultInventory
 	}
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) && !force {
+	if _, err := os.Lstat(path); err == nil && !force {
 		return &usageError{err: fmt.Errorf("%s exists already", path), hint: "pass --force to replace it, or name another one with --file"}
 	}
-	bare := *g
-	bare.file = "" // the file about to be written is not read
-	s, err := openBare(ctx, sys, &bare)
+	ctx, done := sys.untilStop(ctx)
+	defer done()
+	api, err := kube.Connect(ctx, g.kubeconfig, g.context)
 	if err != nil {
 		return err
 	}
-	facts, err := s.api.Observe(ctx)
+	facts, err := api.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	content := inventory.Render(inventory.Draft{Facts: facts, Kubeconfig: g.kubeconfig, Context: g.context})
+	draft := inventory.Draft{Facts: facts, Kubeconfig: g.kubeconfig, Context: g.context}
+	if draft.Kubeconfig != "" { // in the file it would be relative to the file, not to here
+		if draft.Kubeconfig, err = filepath.Abs(draft.Kubeconfig); err != nil {
+			return err
+		}
+	}
+	content := inventory.Render(draft)
 	if err := writeDurably(path, content); err != nil {
 		return &usageError{err: err, hint: "name a file that can be written with --file"}
 	}

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -27,19 +29,35 @@ type system struct {
 func Main(args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	stop := make(chan struct{})
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	go func() {
-		<-signals
-		close(stop)
-		io.WriteString(os.Stderr, "\nkup: stopping at the next step boundary; press Ctrl-C again to stop waiting\n") //nolint:errcheck // nothing to do about it
-		<-signals
-		cancel(errAborted)
-	}()
+	stop, over := make(chan struct{}), make(chan struct{})
+	var heeding sync.WaitGroup
+	heeding.Go(func() { heed(signals, stop, over, cancel) })
+	defer heeding.Wait()
+	defer close(over)
 	sys := &system{in: os.Stdin, out: os.Stdout, err: os.Stderr, stop: stop}
 	return run(ctx, sys, args)
+}
+
+// heed turns the first signal into stop and the second into an abort, until over.
+// From then on a signal ends the process, whatever it hangs in.
+func heed(signals chan os.Signal, stop chan<- struct{}, over <-chan struct{}, abort context.CancelCauseFunc) {
+	select {
+	case <-signals:
+	case <-over:
+		return
+	}
+	close(stop)
+	io.WriteString(os.Stderr, "\nkup: interrupted: what runs ends at its next step boundary; press Ctrl-C again to stop waiting\n") //nolint:errcheck // nothing to do about it
+	select {
+	case <-signals:
+	case <-over:
+		return
+	}
+	signal.Stop(signals)
+	abort(errAborted)
 }
 
 func run(ctx context.Context, sys *system, args []string) int {
@@ -48,7 +66,37 @@ func run(ctx context.Context, sys *system, args []string) int {
 	root.SetIn(sys.in)
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
-	return exit(sys.err, root.ExecuteContext(ctx))
+	began := false
+	for _, c := range root.Commands() {
+		body := c.RunE
+		c.RunE = func(c *cobra.Command, args []string) error {
+			began = true
+			return body(c, args)
+		}
+	}
+	c, err := root.ExecuteContextC(ctx)
+	if err != nil && !began && !is[*usageError](err) {
+		err = &usageError{err: err, hint: c.CommandPath() + " --help"} // cobra's own errors have no type
+	}
+	return exit(sys.err, err)
+}
+
+// untilStop gives a context that ends with the first interrupt, for work that
+// has no step boundaries. The function given back must be called.
+func (sys *system) untilStop(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-sys.stop:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		waiting.Wait()
+	}
 }
 
 // global are the flags every command has.
@@ -82,6 +130,12 @@ Exit status
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		DisableAutoGenTag: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if g.logFormat != "text" && g.logFormat != "json" {
+				return &usageError{err: fmt.Errorf("log format %q: want text or json", g.logFormat), hint: "--log-format json, for programs"}
+			}
+			return nil
+		},
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&g.file, "file", "f", "", "inventory (default ./kup.yaml where it exists)")

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,8 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 	if o.output != "text" && o.output != "json" && o.output != "yaml" {
 		return &usageError{err: fmt.Errorf("output %q: want text, json or yaml", o.output)}
 	}
+	ctx, done := sys.untilStop(ctx)
+	defer done()
 	s, err := openSession(ctx, sys, g, false)
 	if err != nil {
 		return err
@@ -119,10 +122,7 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 	if err != nil {
 		return made{}, err
 	}
-	if to == "" {
-		to = facts.Kubeadm.ClusterVersion.Line().Next().String()
-	}
-	path, err := planner.Hops(facts, to, facts.Available)
+	path, err := s.path(&facts, to)
 	if err != nil {
 		return made{}, err
 	}
@@ -140,6 +140,61 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 		m.findings = nil // nothing is going to happen
 	}
 	return m, nil
+}
+
+// path gives the version each hop ends at: none when the cluster is there.
+func (s *session) path(facts *cluster.Facts, to string) ([]cluster.Version, error) {
+	at, newest := standsAt(facts), s.catalog.Newest()
+	if to == "" {
+		to = at.Line().Next().String()
+		if !at.IsZero() && newest.Less(at.Line().Next()) {
+			return nil, &usageError{
+				err:  fmt.Errorf("the cluster is at %s, and %s is the newest minor that this kup knows", at, newest),
+				hint: fmt.Sprintf("name a patch of it (kup plan --to v%s.N), or use a newer kup for the next minor", newest),
+			}
+		}
+	}
+	last := strings.TrimSpace(to[strings.LastIndex(to, ",")+1:])
+	path, err := planner.Hops(*facts, to, facts.Available)
+	if !isNotNewer(err) || !reached(last, at, facts.Available) {
+		return path, err
+	}
+	// The last of the targets is where the cluster stands: what is left of a hop
+	// that ended early, or nothing.
+	if path, err = planner.Hops(*facts, last, facts.Available); isNotNewer(err) {
+		return nil, nil
+	}
+	return path, err
+}
+
+// standsAt is the version of the oldest API server; what kubeadm recorded where
+// none can be seen.
+func standsAt(f *cluster.Facts) cluster.Version {
+	at := cluster.Version{}
+	for i := range f.Nodes {
+		if pod := f.Nodes[i].Static("kube-apiserver"); pod != nil && !pod.Version.IsZero() && (at.IsZero() || pod.Version.Less(at)) {
+			at = pod.Version
+		}
+	}
+	if at.IsZero() {
+		return f.Kubeadm.ClusterVersion
+	}
+	return at
+}
+
+func isNotNewer(err error) bool {
+	target := new(planner.TargetError)
+	return errors.As(err, &target) && target.Reason == planner.TargetNotNewer
+}
+
+// reached tells whether a target is exactly where the cluster stands.
+func reached(target string, at cluster.Version, available map[string][]cluster.Version) bool {
+	if v, err := cluster.ParseVersion(target); err == nil {
+		return v == at
+	}
+	m, err := cluster.ParseMinor(target)
+	versions := available[m.String()]
+	return err == nil && m == at.Line() && len(versions) > 0 && slices.MaxFunc(versions, cluster.Version.Compare) == at
 }
 
 // check runs every rule over every hop.
@@ -191,6 +246,9 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 	if found := planner.Drift(p, untouched, &facts); len(found) > 0 {
 		return &planner.DriftError{Differences: found}
 	}
+	if len(p.Hops) == 0 {
+		return nil // nothing is going to happen
+	}
 	var path []cluster.Version
 	for i := range p.Hops {
 		path = append(path, p.Hops[i].To)
@@ -213,19 +271,4 @@ func (s *session) sameCluster(ctx context.Context, p *plan.Plan) error {
 		}}}
 	}
 	return nil
-}
-
-// readVersions reads a file that says what the package source offers:
-// "1.34: [v1.34.3, v1.34.4]", or with the package's own version as in
-// "1.34: [1.34.4-1.1]".
-func readVersions(path string) (map[string][]string, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil, &usageError{err: fmt.Errorf("versions file: %w", err)}
-	}
-	var out map[string][]string
-	if err := yaml.UnmarshalStrict(content, &out); err != nil {
-		return nil, &usageError{err: fmt.Errorf("versions file %s: %w", path, err), hint: "write it as 1.34: [1.34.4-1.1]"}
-	}
-	return out, nil
 }

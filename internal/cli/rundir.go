@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/kup-project/kup/internal/journal"
@@ -21,18 +23,22 @@ const planFile = "plan.json"
 // stateDir is where the runs of a cluster are kept on this machine.
 func stateDir(clusterUID string) (string, error) {
 	base := os.Getenv("XDG_STATE_HOME")
-	if base == "" {
+	if !filepath.IsAbs(base) { // the XDG specification says to ignore a relative one
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", fmt.Errorf("where to keep kup's state: %w; set XDG_STATE_HOME", err)
 		}
 		base = filepath.Join(home, ".local", "state")
 	}
-	if clusterUID == "" || clusterUID != filepath.Base(clusterUID) {
-		return "", fmt.Errorf("cluster uid %q cannot name a directory", clusterUID)
+	if !namesDirectory.MatchString(clusterUID) {
+		return "", fmt.Errorf("cluster uid %q (of the namespace kube-system) cannot name a directory; is this the right cluster?", clusterUID)
 	}
 	return filepath.Join(base, "kup", clusterUID), nil
 }
+
+// namesDirectory matches uids as Kubernetes makes them, and nothing that leads
+// elsewhere.
+var namesDirectory = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 // newRunID names a run so that names sort by time.
 func newRunID(now time.Time) string {
@@ -103,8 +109,12 @@ func lastRun(clusterUID string) (*runRecord, error) {
 		return nil, err
 	}
 	for _, e := range slices.Backward(entries) {
-		if e.IsDir() {
-			return loadRun(filepath.Join(base, e.Name()))
+		dir := filepath.Join(base, e.Name())
+		// Without a journal nothing was begun: a run writes it before it starts.
+		if _, err := os.Stat(filepath.Join(dir, journal.File)); err == nil {
+			return loadRun(dir)
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return nil, fmt.Errorf("look for the last run: %w", err)
 		}
 	}
 	return nil, errNoRun
@@ -115,7 +125,7 @@ func loadRun(dir string) (*runRecord, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan of run %s: %w", filepath.Base(dir), err)
 	}
-	p, err := plan.Decode(content)
+	p, err := decodePlan(content)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, planFile), err)
 	}
@@ -123,5 +133,29 @@ func loadRun(dir string) (*runRecord, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runRecord{id: filepath.Base(dir), dir: dir, plan: p, state: journal.Replay(records)}, nil
+	r := &runRecord{id: filepath.Base(dir), dir: dir, plan: p, state: journal.Replay(records)}
+	return r, r.belongs(r.state)
+}
+
+// belongs tells whether a journal is that of the run's plan.
+func (r *runRecord) belongs(s journal.State) error {
+	if s.Plan != r.plan.ID || s.Cluster != r.plan.Facts.Identity.UID || s.Run != r.id {
+		return &usageError{
+			err:  fmt.Errorf("%s: the journal is not that of the plan and the run beside it, so this run cannot be resumed", r.dir),
+			hint: "put the right files back, or plan anew: kup plan",
+		}
+	}
+	return nil
+}
+
+// decodePlan reads a plan and proves that it is untouched and sound.
+func decodePlan(content []byte) (*plan.Plan, error) {
+	p, err := plan.Decode(content)
+	if err == nil {
+		err = plan.Verify(p)
+	}
+	if err == nil {
+		err = plan.Validate(p)
+	}
+	return p, err
 }

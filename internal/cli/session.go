@@ -32,9 +32,6 @@ type session struct {
 // openSession reads the inventory and connects to the API. Hosts are connected
 // when they are first used. Apply needs the inventory, plan makes do without.
 func openSession(ctx context.Context, sys *system, g *global, needInventory bool) (*session, error) {
-	if g.logFormat != "text" && g.logFormat != "json" {
-		return nil, &usageError{err: fmt.Errorf("log format %q: want text or json", g.logFormat)}
-	}
 	s := &session{sys: sys, global: g}
 	var err error
 	if s.catalog, err = catalog.Load(); err != nil {
@@ -54,15 +51,6 @@ func openSession(ctx context.Context, sys *system, g *global, needInventory bool
 		return nil, err
 	}
 	return s, nil
-}
-
-// openBare connects to the API alone, whatever inventory there is.
-func openBare(ctx context.Context, sys *system, g *global) (*session, error) {
-	api, err := kube.Connect(ctx, g.kubeconfig, g.context)
-	if err != nil {
-		return nil, err
-	}
-	return &session{sys: sys, global: g, api: api}, nil
 }
 
 const defaultInventory = "kup.yaml"
@@ -176,24 +164,19 @@ func (s *session) offers(ctx context.Context, f *cluster.Facts, versionsFile str
 		offers[v] = name
 	}
 	if versionsFile != "" {
-		lines, err := readVersions(versionsFile)
+		list, err := readVersions(versionsFile)
 		if err != nil {
 			return nil, err
 		}
-		for _, names := range lines {
-			for _, name := range names {
-				bare, _, _ := strings.Cut(strings.TrimPrefix(name, "v"), "-")
-				v, err := cluster.ParseVersion(bare)
-				if err != nil {
-					return nil, &usageError{err: fmt.Errorf("versions file %s: %w", versionsFile, err)}
-				}
-				add(v, strings.TrimPrefix(name, "v"))
-			}
+		for _, o := range list {
+			add(o.version, o.name)
 		}
 	} else if s.hosts != nil {
 		if err := s.ask(ctx, f, add); err != nil {
 			return nil, err
 		}
+	} else {
+		s.assume(f, add)
 	}
 	for _, versions := range f.Available {
 		slices.SortFunc(versions, cluster.Version.Compare)
@@ -224,4 +207,15 @@ func (s *session) ask(ctx context.Context, f *cluster.Facts, add func(cluster.Ve
 		}
 	}
 	return nil
+}
+
+// assume takes the newest release the catalog has seen of each minor for what
+// the package source offers, so that a plan can be shown without any host.
+func (s *session) assume(f *cluster.Facts, add func(cluster.Version, string)) {
+	for minor := f.Kubeadm.ClusterVersion.Line(); !s.catalog.Newest().Less(minor); minor = minor.Next() {
+		if m, ok := s.catalog.Minor(minor); ok {
+			add(m.Seen(), m.Seen().Bare()+"-*")
+		}
+	}
+	f.Unchecked = append(f.Unchecked, "the package source was not asked: each hop's patch is the newest that this kup knows of")
 }

@@ -49,6 +49,8 @@ func runStatus(ctx context.Context, sys *system, g *global, output string) error
 	if output != "text" && output != "json" {
 		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
 	}
+	ctx, done := sys.untilStop(ctx)
+	defer done()
 	s, err := openSession(ctx, sys, g, false)
 	if err != nil {
 		return err
@@ -68,7 +70,7 @@ func runStatus(ctx context.Context, sys *system, g *global, output string) error
 	}
 	if held, err := s.api.LeaseHolder(ctx); err == nil && held != nil {
 		st.Holder = describeHolder(held)
-		if st.Outcome == "interrupted" {
+		if st.Outcome == "interrupted" && held.Run == st.Run {
 			st.Outcome = "running"
 		}
 	}

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/gate"
 )
 
 // unready measures how long the API server beside an etcd member is not ready
 // while the member is replaced. It only looks; gates decide.
 type unready struct {
-	servers apiServers
+	servers gate.APIServers
 
 	mu       sync.Mutex
 	watching map[string]context.CancelFunc // by step

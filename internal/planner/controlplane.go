@@ -75,6 +75,10 @@ func (h *hopBuilder) componentLanes() []plan.Lane {
 			s.Title += " (CoreDNS and kube-proxy move here too)"
 			after = append(after, h.workloadGates()...)
 		}
+		if u.command.Does(catalog.PartDropsSocket) && n.CRISocket != "" {
+			s.Args["argv"] = plan.JoinArgv(keepSocket(n, u.command.Argv)...)
+			s.Title += " (with the node's cri-socket annotation kept)"
+		}
 		if u.command.Does(catalog.PartKubeletConfig) {
 			s.Title += " (writes the kubelet's new configuration too)"
 		}
@@ -84,6 +88,25 @@ func (h *hopBuilder) componentLanes() []plan.Lane {
 		lanes = append(lanes, lane)
 	}
 	return lanes
+}
+
+// keepSocketScript runs a kubeadm command that removes the cri-socket annotation
+// of its own node before the file that replaces it is there, and puts it back:
+// before, for an attempt that was cut short, and after.
+const keepSocketScript = `node=$1 socket=$2
+shift 2
+keep() {
+	[ -e /var/lib/kubelet/instance-config.yaml ] ||
+		kubectl --kubeconfig /etc/kubernetes/admin.conf annotate --overwrite node "$node" "kubeadm.alpha.kubernetes.io/cri-socket=$socket"
+}
+keep || exit
+code=0
+"$@" || code=$?
+keep || exit
+exit "$code"`
+
+func keepSocket(n *nodeState, argv []string) []string {
+	return append([]string{"sh", "-uc", keepSocketScript, "kup", n.Name, n.CRISocket}, argv...)
 }
 
 func (h *hopBuilder) kubeletLanes() []plan.Lane {

@@ -157,6 +157,9 @@ func checkMemberNodes(in Input) []Finding {
 		return nil
 	}
 	if len(in.Facts.Etcd.Members) == 0 {
+		if in.Nodes == nil {
+			return nil
+		}
 		return []Finding{{Object: "etcd", Why: "its members could not be asked", Fix: "`kup plan` says why; SSH to a control plane and its etcd certificates are needed"}}
 	}
 	var out []Finding

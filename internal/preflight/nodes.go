@@ -12,13 +12,16 @@ func nodeRules() []Rule {
 		{"KUP-021", "every node of the inventory is in the cluster", Block, "what is planned must exist", checkInAPI},
 		{"KUP-022", "every node was reached over SSH", Block, "what was not seen is not planned for", checkReached},
 		{"KUP-023", "every node is Ready", Block, docs, checkReady},
-		{"KUP-024", "no node is cordoned", Warn, "https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/", checkCordoned},
+		{"KUP-024", "no node is cordoned", Block, "https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/", checkCordoned},
 		{"KUP-025", "every component of the control plane is Ready", Block, docs, checkStaticPods},
 	}
 }
 
 func checkInInventory(in Input) []Finding {
 	var out []Finding
+	if in.Nodes == nil {
+		return nil
+	}
 	for _, n := range in.nodes() {
 		if !slices.Contains(in.Nodes, n.Name) {
 			out = append(out, Finding{Object: "node " + n.Name, Why: "it is in the cluster and not in the inventory", Fix: fmt.Sprintf("add %s to nodes in kup.yaml, or remove it from the cluster (kubectl delete node %s)", n.Name, n.Name)})
@@ -61,7 +64,7 @@ func checkCordoned(in Input) []Finding {
 	var out []Finding
 	for _, n := range in.nodes() {
 		if n.Cordoned {
-			out = append(out, Finding{Object: "node " + n.Name, Why: "it is cordoned and will stay so", Fix: fmt.Sprintf("kubectl uncordon %s, if that is a leftover", n.Name)})
+			out = append(out, Finding{Object: "node " + n.Name, Why: "it is cordoned: whoever did that may not want it upgraded", Fix: fmt.Sprintf("kubectl uncordon %s", n.Name)})
 		}
 	}
 	return out

@@ -32,7 +32,8 @@ type Input struct {
 	// Now is compared with the certificates' ends.
 	Now time.Time
 
-	// Nodes are the names in the inventory.
+	// Nodes are the names in the inventory; nil: there is none, and what only
+	// hosts can tell is listed as unchecked instead of held against the plan.
 	Nodes []string
 	// PackageManager is apt, dnf or binaries.
 	PackageManager string

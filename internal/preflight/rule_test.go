@@ -294,7 +294,7 @@ func TestBlockingFindingsComeFirst(t *testing.T) {
 	for _, f := range Check(in) {
 		order = append(order, f.Rule)
 	}
-	if got := strings.Join(order, " "); got != "KUP-023 KUP-042 KUP-024 KUP-062" {
+	if got := strings.Join(order, " "); got != "KUP-023 KUP-024 KUP-042 KUP-062" {
 		t.Errorf("order is %s", got)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 )
@@ -50,10 +51,10 @@ type ExitError struct {
 	Stderr []byte // in full
 }
 
-// Error is one line: host, command, exit code and the last line of stderr.
+// Error is one line: host, command, exit code and the most telling line of stderr.
 func (e *ExitError) Error() string {
 	msg := fmt.Sprintf("%s: %s: exit code %d", e.Host, Display(e.Argv), e.Code)
-	if last := lastLine(e.Stderr); last != "" {
+	if last := telling(e.Stderr); last != "" {
 		msg += ": " + last
 	}
 	return msg
@@ -73,7 +74,16 @@ func (e *ConnectionError) Error() string { return fmt.Sprintf("%s: %v", e.Host, 
 // Unwrap gives the cause.
 func (e *ConnectionError) Unwrap() error { return e.Err }
 
-func lastLine(b []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+// telling is the line of stderr that says most: the last one that calls itself
+// an error, as kubeadm's ("error: …") and apt's ("E: …") do before they go on
+// talking; else the last one.
+func telling(stderr []byte) string {
+	lines := strings.Split(strings.TrimSpace(string(stderr)), "\n")
+	for _, line := range slices.Backward(lines) {
+		line = strings.TrimSpace(line)
+		if lower := strings.ToLower(line); strings.HasPrefix(lower, "error: ") || strings.HasPrefix(lower, "e: ") {
+			return line
+		}
+	}
 	return strings.TrimSpace(lines[len(lines)-1])
 }

@@ -41,7 +41,7 @@ func commandLineCases() []badCase {
 		{name: "target is not a version", code: exitUsage, text: "banana", args: applyTo("banana")},
 		{name: "target unknown to kup", code: exitUsage, text: "v1.99", args: applyTo("v1.99")},
 		{name: "target older than the cluster", code: exitUsage, text: "v1.20", args: applyTo("v1.20")},
-		{name: "target the repository lacks", code: exitBlocked, text: ".99", args: applyToPatch("99")},
+		{name: "target the repository lacks", code: exitUsage, text: ".99", args: applyToPatch("99")},
 		{name: "inventory does not exist", code: exitUsage, text: "absent.yaml", args: func(b *badInput, _ string) []string {
 			return []string{"apply", "-f", "absent.yaml", "--to", "v" + b.to, "--yes"}
 		}},
@@ -74,7 +74,7 @@ func inventoryCases() []badCase {
 			inv["nodes"] = kept
 			return nil
 		}},
-		{name: "node of the inventory not in the cluster", code: exitBlocked, text: "ghost", edit: func(b *badInput, inv map[string]any) error {
+		{name: "node of the inventory not in the cluster", code: exitUsage, text: "ghost", edit: func(b *badInput, inv map[string]any) error {
 			entry, _, err := nodeEntry(inv, b.first().Name)
 			if err != nil {
 				return err
@@ -96,14 +96,16 @@ func neighbour(address string) string {
 	return address
 }
 
+// hostCases are hosts that cannot be used as the inventory says: kup counts that
+// as an invalid inventory.
 func hostCases() []badCase {
 	return []badCase{
-		{name: "node does not answer on SSH", code: exitBlocked, text: "cp-1", edit: func(b *badInput, inv map[string]any) error {
+		{name: "node does not answer on SSH", code: exitUsage, text: "cp-1", edit: func(b *badInput, inv map[string]any) error {
 			_, conn, err := nodeEntry(inv, b.first().Name)
 			conn["port"], conn["connectTimeout"] = 2222, "3s"
 			return err
 		}},
-		{name: "host key changed", code: exitBlocked, text: "host key", edit: func(b *badInput, inv map[string]any) error {
+		{name: "host key changed", code: exitUsage, text: "host key", edit: func(b *badInput, inv map[string]any) error {
 			entry, conn, err := nodeEntry(inv, b.first().Name)
 			if err != nil {
 				return err
@@ -116,7 +118,7 @@ func hostCases() []badCase {
 			conn["knownHosts"] = []any{file}
 			return err
 		}},
-		{name: "host key unknown", code: exitBlocked, text: "host key", edit: func(b *badInput, inv map[string]any) error {
+		{name: "host key unknown", code: exitUsage, text: "host key", edit: func(b *badInput, inv map[string]any) error {
 			_, conn, err := nodeEntry(inv, b.first().Name)
 			if err != nil {
 				return err
@@ -125,12 +127,12 @@ func hostCases() []badCase {
 			conn["knownHosts"] = []any{file}
 			return err
 		}},
-		{name: "key that the host does not accept", code: exitBlocked, text: "cp-1", edit: func(b *badInput, inv map[string]any) error {
+		{name: "key that the host does not accept", code: exitUsage, text: "cp-1", edit: func(b *badInput, inv map[string]any) error {
 			_, conn, err := nodeEntry(inv, b.first().Name)
 			conn["user"] = "nobody-of-that-name"
 			return err
 		}},
-		{name: "sudo password wrong", code: exitBlocked, text: "sudo", edit: func(b *badInput, inv map[string]any) error {
+		{name: "sudo password wrong", code: exitUsage, text: "sudo", edit: func(b *badInput, inv map[string]any) error {
 			n, err := b.withSudoPassword()
 			if err != nil {
 				return err
@@ -143,7 +145,7 @@ func hostCases() []badCase {
 			conn["sudo"] = map[string]any{"mode": "password", "passwordFile": file}
 			return err
 		}},
-		{name: "sudo wants a password that is not given", code: exitBlocked, text: "sudo", edit: func(b *badInput, inv map[string]any) error {
+		{name: "sudo wants a password that is not given", code: exitUsage, text: "sudo", edit: func(b *badInput, inv map[string]any) error {
 			n, err := b.withSudoPassword()
 			if err != nil {
 				return err

@@ -120,6 +120,7 @@ func TestErrorLine(t *testing.T) {
 	for stderr, want := range map[string]string{
 		"": "",
 		"progress\nerror: no such node\nhint: look": "error: no such node",
+		"  BLOCK KUP-1 x\nkup: 1 finding\n":         "BLOCK KUP-1 x",
 		"kup: cannot\n  hint: do\n":                 "kup: cannot",
 		"one\ntwo\nHint: three\n":                   "two",
 	} {

@@ -126,14 +126,17 @@ func firstWord(args []string) string {
 
 func (o outcome) String() string { return strings.Join(o.argv, " ") }
 
-// errorLine is the line that says what was wrong: the first that begins with
-// "error", else the last one that is not a hint.
+// errorLine is the line that says what was wrong: the first finding that
+// blocks, else the first line that begins with "error" or "kup", else the last
+// one that is not a hint.
 func (o outcome) errorLine() string {
 	last := ""
-	for line := range strings.Lines(string(o.stderr)) {
+	for line := range strings.Lines(o.output()) {
 		line = strings.TrimSpace(line)
 		lower := strings.ToLower(line)
 		switch {
+		case strings.HasPrefix(line, "BLOCK "):
+			return line
 		case line == "", strings.HasPrefix(lower, "hint"):
 		case strings.HasPrefix(lower, "error"), strings.HasPrefix(lower, "kup: "):
 			return line
