@@ -136,7 +136,7 @@ func (d dns) DialContext(ctx context.Context, network, address string) (net.Conn
 type executor struct{ *detached.Executor }
 
 func (e executor) State(ctx context.Context, h remote.Host, x plan.Execution) (step.ExecutionState, error) {
-	st, err := e.Executor.Status(ctx, h, x)
+	st, err := e.Status(ctx, h, x)
 	if err != nil {
 		return step.ExecutionState{}, err
 	}

@@ -52,7 +52,16 @@ When the cluster is at the target already there is nothing to do: exit status 0.
 }
 
 func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) error {
-	s, err := openSession(ctx, sys, g, true)
+	var given *plan.Plan
+	if o.planFile != "" {
+		var err error
+		if given, err = readPlan(o.planFile); err != nil {
+			return err
+		}
+	}
+	looking, done := sys.untilStop(ctx)
+	defer done()
+	s, err := openSession(looking, sys, g, true)
 	if err != nil {
 		return err
 	}
@@ -60,7 +69,7 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if o.resume {
 		return resume(ctx, s, o)
 	}
-	p, err := s.planToApply(ctx, o)
+	p, err := s.planToApply(looking, given, o)
 	if err != nil {
 		return err
 	}
@@ -102,20 +111,16 @@ func resume(ctx context.Context, s *session, o *applyOptions) error {
 	return s.execute(ctx, r)
 }
 
-// planToApply reads a plan file, or makes a plan for the target.
-func (s *session) planToApply(ctx context.Context, o *applyOptions) (*plan.Plan, error) {
-	if o.planFile == "" {
-		made, err := s.makePlan(ctx, o.to, o.versions)
-		if err != nil {
-			return nil, err
-		}
-		return made.plan, s.refuseBlocked(made.findings)
+// planToApply looks at the given plan again, or makes one for the target.
+func (s *session) planToApply(ctx context.Context, given *plan.Plan, o *applyOptions) (*plan.Plan, error) {
+	if given != nil {
+		return given, s.recheck(ctx, given)
 	}
-	p, err := readPlan(o.planFile)
+	made, err := s.makePlan(ctx, o.to, o.versions)
 	if err != nil {
 		return nil, err
 	}
-	return p, s.recheck(ctx, p)
+	return made.plan, s.refuseBlocked(made.findings)
 }
 
 func readPlan(path string) (*plan.Plan, error) {

@@ -83,7 +83,7 @@ func classify(err error) (code int, hint string) {
 		return exitLocked, "wait for the other run to end, or ask its holder; kup status shows what it is doing"
 	case errors.Is(err, engine.ErrStopped), errors.Is(err, errInterrupted), errors.Is(err, errAborted), errors.Is(err, context.Canceled):
 		return exitInterrupted, "kup apply --resume goes on from here, if a run was begun"
-	case is[*planner.DriftError](err):
+	case is[*planner.DriftError](err), is[*foreignPlanError](err):
 		return exitDrifted, "plan anew and review: kup plan"
 	case is[*step.DamagedError](err):
 		return exitStopped, "kup apply --resume, once the file is back"

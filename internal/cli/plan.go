@@ -118,6 +118,12 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 	if err != nil {
 		return made{}, err
 	}
+	if facts.Kubeadm.ClusterVersion.IsZero() {
+		// Without kubeadm's own record there is no path to lay out; the rules say why.
+		if found := s.check(facts, nil); preflight.Blocked(found) {
+			return made{findings: found}, nil
+		}
+	}
 	offers, err := s.offers(ctx, &facts, versionsFile)
 	if err != nil {
 		return made{}, err
@@ -155,6 +161,12 @@ func (s *session) path(facts *cluster.Facts, to string) ([]cluster.Version, erro
 		}
 	}
 	last := strings.TrimSpace(to[strings.LastIndex(to, ",")+1:])
+	if beyond(last, newest) {
+		return nil, &usageError{
+			err:  fmt.Errorf("target %s: this kup knows the minors %s to %s", last, s.catalog.Oldest(), newest),
+			hint: "use a newer kup, or name a minor it knows",
+		}
+	}
 	path, err := planner.Hops(*facts, to, facts.Available)
 	if !isNotNewer(err) || !reached(last, at, facts.Available) {
 		return path, err
@@ -185,6 +197,15 @@ func standsAt(f *cluster.Facts) cluster.Version {
 func isNotNewer(err error) bool {
 	target := new(planner.TargetError)
 	return errors.As(err, &target) && target.Reason == planner.TargetNotNewer
+}
+
+// beyond tells whether a target is of a minor above the newest.
+func beyond(target string, newest cluster.Minor) bool {
+	if v, err := cluster.ParseVersion(target); err == nil {
+		return newest.Less(v.Line())
+	}
+	m, err := cluster.ParseMinor(target)
+	return err == nil && newest.Less(m)
 }
 
 // reached tells whether a target is exactly where the cluster stands.
@@ -259,6 +280,13 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 	return s.refuseBlocked(s.check(facts, path))
 }
 
+// foreignPlanError is a plan that was made for another cluster.
+type foreignPlanError struct{ plan, cluster cluster.Identity }
+
+func (e *foreignPlanError) Error() string {
+	return fmt.Sprintf("the plan is of another cluster: %s (uid %s); this one is %s (uid %s)", e.plan.Name, e.plan.UID, e.cluster.Name, e.cluster.UID)
+}
+
 // sameCluster is asked first, because nothing else of a foreign plan makes sense.
 func (s *session) sameCluster(ctx context.Context, p *plan.Plan) error {
 	id, err := s.api.Identity(ctx)
@@ -266,9 +294,7 @@ func (s *session) sameCluster(ctx context.Context, p *plan.Plan) error {
 		return err
 	}
 	if id.UID != p.Facts.Identity.UID {
-		return &planner.DriftError{Differences: []planner.Difference{{
-			Object: "cluster uid", Want: p.Facts.Identity.UID, Got: id.UID,
-		}}}
+		return &foreignPlanError{plan: p.Facts.Identity, cluster: id}
 	}
 	return nil
 }

@@ -119,8 +119,11 @@ func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
 // gained, in one error.
 func (s *session) reachable(ctx context.Context) error {
 	failed := s.hosts.reach(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if len(failed) == 0 {
-		return ctx.Err()
+		return nil
 	}
 	nodes := make([]string, 0, len(failed))
 	for node := range failed {

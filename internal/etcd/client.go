@@ -170,12 +170,13 @@ func within(ctx context.Context, timeout time.Duration, f func(context.Context) 
 // unreachable tells whether an error says that the connection, not the request,
 // was at fault.
 func unreachable(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, grpc.ErrClientConnClosing) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}
 	switch status.Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unauthenticated:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -160,10 +160,10 @@ func hashError(err error, revision int64) error {
 	if !errors.As(err, &asked) {
 		return err
 	}
-	switch rpctypes.Error(asked.Err) {
-	case rpctypes.ErrCompacted:
+	switch err := rpctypes.Error(asked.Err); {
+	case errors.Is(err, rpctypes.ErrCompacted):
 		return unsettled("%w: %s is compacted at or beyond revision %d", errPassed, asked.Node, revision)
-	case rpctypes.ErrFutureRev:
+	case errors.Is(err, rpctypes.ErrFutureRev):
 		return unsettled("%s has not reached revision %d", asked.Node, revision)
 	}
 	return err

@@ -93,7 +93,7 @@ func (c *Client) oldEndpoints(ctx context.Context, namespace, service string) (i
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("Endpoints %s/%s: %w", namespace, service, err)
+		return 0, fmt.Errorf("endpoints %s/%s: %w", namespace, service, err)
 	}
 	n := 0
 	for _, subset := range endpoints.Subsets {

@@ -186,7 +186,7 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 		defer cancel()
 		patience := new(atomic.Int64)
 		patience.Store(int64(forBlips))
-		req, _ := http.NewRequestWithContext(ctx, "GET", "https://x/", nil)
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://x/", nil)
 		_, err := (&retrier{next: &away{failures: 1000, fail: func() (*http.Response, error) { return nil, errors.New("refused") }}, patience: patience}).RoundTrip(req)
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Error(err)

@@ -120,7 +120,7 @@ func TestDrainBlocked(t *testing.T) {
 		if took := time.Since(start); took < time.Minute || took > 2*time.Minute {
 			t.Errorf("gave up after %s", took)
 		}
-		for _, want := range []string{"w-1", "shop/web-1 budget shop/web allows 0 disruptions", "within 1m0s", "kubectl -n shop describe pdb web"} {
+		for _, want := range []string{"w-1", "shop/web-1 (budget shop/web allows 0 disruptions)", "within 1m0s", "kubectl -n shop describe pdb web"} {
 			if !strings.Contains(err.Error(), want) {
 				t.Errorf("%q lacks %q", err, want)
 			}

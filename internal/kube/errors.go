@@ -36,7 +36,7 @@ type BlockedPod struct {
 	Why     string // a sentence without the pod
 }
 
-func (p BlockedPod) String() string { return p.Namespace + "/" + p.Name + " " + p.Why }
+func (p BlockedPod) String() string { return p.Namespace + "/" + p.Name + " (" + p.Why + ")" }
 
 // DrainError is a node that could not be emptied.
 type DrainError struct {

@@ -75,7 +75,7 @@ func (c *Client) CoreDNS(ctx context.Context) (addresses []string, serviceIP str
 	}
 	service, err := c.clientset.CoreV1().Services(metav1.NamespaceSystem).Get(ctx, "kube-dns", metav1.GetOptions{})
 	if err != nil {
-		return nil, "", fmt.Errorf("Service kube-system/kube-dns: %w", err)
+		return nil, "", fmt.Errorf("service kube-system/kube-dns: %w", err)
 	}
 	return addresses, service.Spec.ClusterIP, nil
 }

@@ -126,7 +126,10 @@ func (h *hopBuilder) kubeletLane(n *nodeState) plan.Lane {
 		lane = append(lane, h.kubeadmPackage(plan.ControlPlane, n)...)
 		lane = append(lane, h.command(plan.ControlPlane, n.Name, "kubelet-config", "kubelet-config", config.Argv, shortTimeout))
 	}
-	// A restarted kubelet may restart the node's static pods, etcd's included.
+	// A kubelet of another minor restarts the node's static pods, etcd's included.
+	if n.member {
+		lane = append(lane, h.moveLeader(plan.ControlPlane, n, ""))
+	}
 	after := []plan.GateID{
 		gate("node-ready", n.Name, h.to.String()),
 		gate("static-pods", n.Name, h.to.String()),

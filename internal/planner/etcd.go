@@ -115,11 +115,18 @@ type member struct {
 	renewsAlone bool
 }
 
+// moveLeader is asked for before a member goes away, so that the store never
+// has to notice by itself that its leader is gone.
+func (h *hopBuilder) moveLeader(stage plan.StageName, n *nodeState, prefix string) plan.Step {
+	s := h.step(plan.KindMoveLeader, stage, n.Name, prefix+"move-leader", "move-leader", "move etcd's leadership off "+n.Name)
+	s.Args["member"] = n.Name
+	return s
+}
+
 func (h *hopBuilder) memberLane(m member) plan.Lane {
 	const stage = plan.EtcdStage
 	images := h.imagesStep(stage, m.nodeState, m.prefix+"images", "images-again", "check the etcd image once more", withSandbox(m.nodeState, []string{m.image, h.images.Pause}))
-	leader := h.step(plan.KindMoveLeader, stage, m.Name, m.prefix+"move-leader", "move-leader", "move etcd's leadership off "+m.Name)
-	leader.Args["member"] = m.Name
+	leader := h.moveLeader(stage, m.nodeState, m.prefix)
 	before := append(h.othersReady(m.nodeState), "etcd-healthy")
 	if m.first {
 		before = append(before, "etcd-data-equal")

@@ -150,6 +150,9 @@ func (s *survey) host(ctx context.Context, n *cluster.Node, h remote.Host) error
 		}
 	}
 	n.Host = &found.host
+	if managed := s.in.Settings.Manager == "apt" || s.in.Settings.Manager == "dnf"; managed && len(found.host.Packages) == 0 {
+		s.unchecked("%s: packages.manager is %s, but no Kubernetes package is installed there that it knows of", n.Name, s.in.Settings.Manager)
+	}
 	if s.config == "" || !n.InAPI {
 		return nil
 	}

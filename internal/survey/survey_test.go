@@ -224,6 +224,10 @@ func TestUnchecked(t *testing.T) {
 		{"kubeadm too old", func(_ *Input, _ *api, h *host) {
 			h.output["edits"] = "\n#kup:part failed kubelet\nunknown flag: --dry-run\n#kup:part have kubelet\na: 1\n"
 		}, "kubeadm did not say what it would write for kubelet, so that these files were not compared (unknown flag: --dry-run)"},
+		{"no packages", func(in *Input, _ *api, h *host) {
+			in.Settings.Manager = "apt"
+			h.output["host"] = strings.NewReplacer("hold k", "", "install ", "").Replace(h.output["host"])
+		}, "w-1: packages.manager is apt, but no Kubernetes package is installed"},
 		{"not YAML", func(_ *Input, _ *api, h *host) {
 			h.output["edits"] = "\n#kup:part have kubelet\n\thunter2\n#kup:part want kubelet\na: 1\n"
 		}, "kubelet of w-1: it is not YAML"},

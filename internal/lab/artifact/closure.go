@@ -19,7 +19,7 @@ import (
 func kubeProxyLayer(root, out string) error {
 	c := closure{root: root, found: map[string]bool{}}
 	for _, name := range []string{"/usr/sbin/xtables-nft-multi", "/usr/sbin/conntrack", "/usr/sbin/nft", "/usr/bin/kmod"} {
-		if err := c.add(name); err != nil && !(errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(name, "nft")) {
+		if err := c.add(name); err != nil && (!errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(name, "nft")) {
 			return err
 		}
 	}
@@ -36,7 +36,7 @@ func kubeProxyLayer(root, out string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // closed and checked below where all went well
 	l := newLayer(f)
 	for _, name := range sortedKeys(c.found) {
 		if err := l.file(name, filepath.Join(root, name), 0o755); err != nil {
@@ -74,7 +74,7 @@ func (c *closure) add(name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	c.found[name] = true
 	libs, err := f.ImportedLibraries()
 	if err != nil {
@@ -144,7 +144,7 @@ func (l *layer) file(name, source string, mode int64) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	fi, err := f.Stat()
 	if err != nil {
 		return err

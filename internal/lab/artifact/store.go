@@ -163,7 +163,7 @@ func LockFile(ctx context.Context, path string) (unlock func(), err error) {
 			return nil, err
 		}
 		if held {
-			return func() { os.Remove(f.Name()); f.Close() }, nil
+			return func() { _ = errors.Join(os.Remove(f.Name()), f.Close()) }, nil
 		}
 		select {
 		case <-ctx.Done():

@@ -80,7 +80,7 @@ func TestRecipeKeysDoNotRunTogether(t *testing.T) {
 	if a.key() == b.key() {
 		t.Error("different inputs share a key")
 	}
-	if a.key() != a.key() {
+	if first, second := a.key(), a.key(); first != second {
 		t.Error("a key is not stable")
 	}
 }

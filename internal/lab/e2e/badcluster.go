@@ -101,7 +101,7 @@ func clusterCases() []badCase {
 	return []badCase{
 		{name: "another run holds the cluster", code: exitLocked, text: "somebody-else", arrange: holdLock},
 		{name: "not made by kubeadm", code: exitBlocked, text: kubeadmConfig, arrange: removeKubeadmConfig},
-		{name: "CA without its key where renewal is asked for", code: exitBlocked, text: "ca.key", arrange: removeCAKey},
+		{name: "CA without its key where renewal is asked for", code: exitBlocked, text: "has no key", arrange: removeCAKey},
 		{name: "node cordoned at the start", code: exitBlocked, text: "w-1", arrange: func(ctx context.Context, b *badInput) (func(context.Context) error, error) {
 			return func(ctx context.Context) error { return b.cordon(ctx, false) }, b.cordon(ctx, true)
 		}},

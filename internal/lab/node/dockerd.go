@@ -88,11 +88,11 @@ func startDockerd(ctx context.Context, stateDir string, logf func(string, ...any
 	if err != nil {
 		return err
 	}
-	defer logFile.Close()
+	defer logFile.Close() //nolint:errcheck // the engine holds it open
 	logf("start dockerd, log in %s", logPath)
-	// The engine outlives this process: no CommandContext, a session of its own.
+	// The engine outlives this process and this context, in a session of its own.
 	// Labs have networks of their own; the default bridge would outlive the engine.
-	cmd := exec.Command("dockerd", "--bridge=none")
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "dockerd", "--bridge=none")
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
@@ -108,7 +108,7 @@ func startDockerd(ctx context.Context, stateDir string, logf func(string, ...any
 		select {
 		case werr := <-exited:
 			exited <- werr
-			return fmt.Errorf("dockerd ended: %v", werr)
+			return fmt.Errorf("dockerd ended: %w", werr)
 		default:
 		}
 		_, err := docker(ctx, "version", "--format", "{{.Server.Version}}")

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/kup-project/kup/internal/lab/artifact"
 )
@@ -196,7 +195,3 @@ func (t topology) workers() []Node {
 
 // endpoint is where clients reach the API: the load balancer.
 func (t topology) endpoint() string { return t.LoadBalancer + ":" + apiPort }
-
-func (n Node) podGateway() string {
-	return strings.TrimSuffix(n.PodCIDR, "0/24") + "1"
-}

@@ -118,7 +118,7 @@ func (h *Host) trySudo(ctx context.Context, stdin io.Reader, flags ...string) er
 func (h *Host) sudoFailure(err error) error {
 	var refused *remote.ExitError
 	if err == nil || h.cfg.Sudo.Mode == SudoNone || !errors.As(err, &refused) ||
-		refused.Code != 1 || len(refused.Stdout) > 0 || !(wantsPassword(refused) || wrongPassword(refused)) {
+		refused.Code != 1 || len(refused.Stdout) > 0 || (!wantsPassword(refused) && !wrongPassword(refused)) {
 		return err
 	}
 	h.sudo.asking <- struct{}{} // it has changed: find out again next time
