@@ -140,14 +140,18 @@ func agree(ctx context.Context, sys *system, p *plan.Plan, yes bool) error {
 	if yes {
 		return nil
 	}
+	return agreeWith(p, func(question string) error { return confirm(ctx, sys, question) })
+}
+
+func agreeWith(p *plan.Plan, ask func(question string) error) error {
 	for _, n := range p.Notices {
 		if n.Consent {
-			if err := confirm(ctx, sys, "This plan: "+n.Text+". Do you accept that?"); err != nil {
+			if err := ask("This plan: " + n.Text + ". Do you accept that?"); err != nil {
 				return err
 			}
 		}
 	}
-	return confirm(ctx, sys, "Apply this plan?")
+	return ask("Apply this plan?")
 }
 
 // holderIdentity names this process to whoever finds the lock held.

@@ -25,11 +25,16 @@ func confirm(ctx context.Context, sys *system, question string) error {
 		return &usageError{err: errors.New("there is no terminal to ask for confirmation on"), hint: "read the plan, then pass --yes"}
 	}
 	fmt.Fprintf(sys.err, "\n%s Only \"yes\" is accepted: ", question)
-	answer, err := readLine(ctx, sys)
+	line, err := readLine(ctx, sys)
 	if err != nil {
 		return err
 	}
-	if strings.TrimSpace(answer) != "yes" {
+	return answer(line)
+}
+
+// answer accepts the one word that cannot be typed by accident.
+func answer(line string) error {
+	if strings.TrimSpace(line) != "yes" {
 		return &usageError{err: errors.New("not confirmed; nothing was touched")}
 	}
 	return nil

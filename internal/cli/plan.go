@@ -259,7 +259,11 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 	if err := s.sameCluster(ctx, p); err != nil {
 		return err
 	}
-	facts, err := s.survey(ctx)
+	look := s.survey
+	if len(p.Hops) == 0 {
+		look = s.api.Standing // nothing is going to happen on any host
+	}
+	facts, err := look(ctx)
 	if err != nil {
 		return err
 	}
@@ -268,7 +272,7 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 		return &planner.DriftError{Differences: found}
 	}
 	if len(p.Hops) == 0 {
-		return nil // nothing is going to happen
+		return nil
 	}
 	var path []cluster.Version
 	for i := range p.Hops {

@@ -15,8 +15,6 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/kup-project/kup/pkg/plan"
 )
 
 func TestMain(m *testing.M) {
@@ -46,7 +44,6 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": scriptStatus,
 			"mode":   scriptMode,
-			"seal":   scriptSeal,
 		},
 	})
 }
@@ -83,19 +80,6 @@ func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
 		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
 	}
-}
-
-// scriptSeal gives a plan file the id that its content has.
-func scriptSeal(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: seal file")
-	}
-	var p plan.Plan
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &p))
-	ts.Check(plan.Seal(&p))
-	content, err := plan.Encode(&p)
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o600))
 }
 
 // serveAPI models an API server: it answers with the JSON file of the request's
