@@ -40,10 +40,10 @@ $(TOOLS)/golangci-lint-$(GOLANGCI):
 	mv $(TOOLS)/golangci-lint $@
 
 e2e: bin/kup-lab ## one scenario on a real cluster: make e2e SCENARIO=hop
-	bin/kup-lab e2e $(SCENARIO)
+	bin/kup-lab e2e --kup bin/kup $(SCENARIO)
 
 e2e-all: bin/kup-lab ## every scenario, one after the other
-	bin/kup-lab e2e --all
+	bin/kup-lab e2e --kup bin/kup --all
 
 e2e-list: bin/kup-lab ## the scenarios
 	bin/kup-lab e2e --list

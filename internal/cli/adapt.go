@@ -79,12 +79,20 @@ func (c certificates) Certificates(ctx context.Context, node string) ([]cluster.
 	return survey.Certificates(ctx, h)
 }
 
+// endpoint is where kubeadm says that a node's API server is reached; where it
+// does not say, the node's address, on kubeadm's port.
+func endpoint(n *cluster.Node) string {
+	if pod := n.Static("kube-apiserver"); pod != nil && pod.Endpoint != "" {
+		return pod.Endpoint
+	}
+	return n.Address
+}
+
 // apiServers gives each API server, reached through its own node.
 type apiServers struct {
 	api   *kube.Client
 	hosts *hosts
 	nodes []cluster.Node
-	port  string
 }
 
 func (a apiServers) APIServers(context.Context) (map[string]gate.APIServer, error) {
@@ -97,7 +105,7 @@ func (a apiServers) APIServers(context.Context) (map[string]gate.APIServer, erro
 		if !ok {
 			return nil, fmt.Errorf("control plane %s is not in the inventory", n.Name)
 		}
-		server, err := a.api.APIServer(net.JoinHostPort(n.Address, a.port), host.DialContext)
+		server, err := a.api.APIServer(endpoint(&n), host.DialContext)
 		if err != nil {
 			return nil, err
 		}

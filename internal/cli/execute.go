@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -19,7 +19,6 @@ import (
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/step"
-	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -178,7 +177,7 @@ func (s *session) progress() (engine.Observer, func()) {
 	if s.global.logFormat == "json" {
 		return report.NewJSON(s.sys.err), func() {}
 	}
-	if f, ok := terminal(s.sys.err); ok {
+	if f, ok := terminal(s.sys.err); ok && os.Getenv("TERM") != "dumb" {
 		live := report.NewLive(f, func() int {
 			width, _, err := term.GetSize(int(f.Fd()))
 			if err != nil {
@@ -214,13 +213,9 @@ func (s *session) gates(p *plan.Plan, m *memory) *gate.Set {
 	})
 }
 
-// apiServers reaches every API server of the plan on the port of the endpoint.
+// apiServers reaches every API server of the plan through its own node.
 func (s *session) apiServers(p *plan.Plan) apiServers {
-	port := "6443"
-	if u, err := url.Parse("https://" + p.Facts.Kubeadm.Endpoint); err == nil && u.Port() != "" && len(controlPlanes(p.Facts)) == 1 {
-		port = u.Port()
-	}
-	return apiServers{api: s.api, hosts: s.hosts, nodes: p.Facts.Nodes, port: port}
+	return apiServers{api: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}
 }
 
 // gates fits gate.Set to the engine.
@@ -282,13 +277,3 @@ func (s *session) findings(p *plan.Plan, m *memory) *findings {
 }
 
 func (h hears) span(from, to time.Time) { h.Spent(engine.SpentRemote, from, to) }
-
-func controlPlanes(f cluster.Facts) []cluster.Node {
-	var out []cluster.Node
-	for _, n := range f.Nodes {
-		if n.Role == cluster.ControlPlane {
-			out = append(out, n)
-		}
-	}
-	return out
-}

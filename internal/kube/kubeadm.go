@@ -89,6 +89,13 @@ func (c *Client) kubeadm(ctx context.Context) (cluster.Kubeadm, string, error) {
 	}
 	if kubelet != nil {
 		out.KubeletConfigDigest = digest(kubelet)
+		var config struct {
+			ImageGCHighThresholdPercent int `json:"imageGCHighThresholdPercent"`
+		}
+		if err := yaml.Unmarshal([]byte(kubelet["kubelet"]), &config); err != nil {
+			return cluster.Kubeadm{}, "", fmt.Errorf("ConfigMap kube-system/%s: its kubelet configuration is not YAML", configMapKubelet)
+		}
+		out.ImageGCPercent = config.ImageGCHighThresholdPercent
 	}
 	return out, topology, nil
 }

@@ -18,7 +18,9 @@ const (
 	labelMaster       = "node-role.kubernetes.io/master" // until 1.24
 	annotationSocket  = "kubeadm.alpha.kubernetes.io/cri-socket"
 	annotationMirror  = "kubernetes.io/config.mirror"
-	labelComponent    = "component"
+	// annotationEndpoint is kubeadm's on API servers: address:port.
+	annotationEndpoint = "kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint"
+	labelComponent     = "component"
 )
 
 // Node observes one node with its static pods.
@@ -120,6 +122,7 @@ func (c *Client) staticPods(ctx context.Context, fieldSelector string) (map[stri
 		image := p.Spec.Containers[0].Image
 		out[p.Spec.NodeName] = append(out[p.Spec.NodeName], cluster.StaticPod{
 			Component: p.Labels[labelComponent], Version: imageVersion(image), Image: image, Ready: podReady(p),
+			Endpoint: p.Annotations[annotationEndpoint],
 		})
 	}
 	for _, list := range out {

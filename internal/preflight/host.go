@@ -59,7 +59,7 @@ func freeAt(h *cluster.Host, path string) (at string, free uint64, known bool) {
 }
 
 func checkImageDisk(in Input) []Finding {
-	limit := in.ImageGCPercent
+	limit := in.Facts.Kubeadm.ImageGCPercent
 	if limit == 0 {
 		limit = defaultImageGC
 	}

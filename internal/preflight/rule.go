@@ -40,9 +40,6 @@ type Input struct {
 	// CertificateRenewal and PatchesDir are the inventory's wishes for kubeadm.
 	CertificateRenewal bool
 	PatchesDir         string
-	// ImageGCPercent is the kubelets' imageGCHighThresholdPercent; 0 means the
-	// default of 85.
-	ImageGCPercent int
 	// Waived are ids of rules whose findings the operator takes the blame for:
 	// they warn where they would block.
 	Waived []string

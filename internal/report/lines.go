@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/kup-project/kup/internal/engine"
 )
@@ -27,7 +29,18 @@ func (l *Lines) Event(e engine.Event) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintf(l.w, "%s %s\n", e.At.Local().Format(time.TimeOnly), text)
+	fmt.Fprintf(l.w, "%s %s\n", e.At.Local().Format(time.TimeOnly), printable(text))
+}
+
+// printable keeps text on one line and what is in it from steering a terminal:
+// notes and errors carry what hosts wrote.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // line is what people read of an event; empty: nothing.

@@ -91,10 +91,10 @@ func (l *Live) Event(e engine.Event) {
 		l.say(e.Step, e.Title+": holding: "+e.Text)
 	case engine.StepDone:
 		l.end(e.Step)
-		fmt.Fprintf(l.w, "  %s✓%s %-10s %s %s%s%s\n", green, plain, where(e), e.Title, dim, duration(e.To.Sub(e.From)), plain)
+		fmt.Fprintf(l.w, "  %s✓%s %-10s %s %s%s%s\n", green, plain, where(e), printable(e.Title), dim, duration(e.To.Sub(e.From)), plain)
 	case engine.StepFailed:
 		l.end(e.Step)
-		fmt.Fprintf(l.w, "  %s✗ %-10s %s: %v%s\n", red, where(e), e.Title, e.Err, plain)
+		fmt.Fprintf(l.w, "  %s✗ %-10s %s%s\n", red, where(e), printable(fmt.Sprintf("%s: %v", e.Title, e.Err)), plain)
 	default:
 	}
 }
@@ -136,7 +136,7 @@ func (l *Live) draw() {
 }
 
 func clip(s string, width int) string {
-	r := []rune(strings.ReplaceAll(s, "\n", " "))
+	r := []rune(printable(s))
 	if len(r) <= width {
 		return string(r)
 	}

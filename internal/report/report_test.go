@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,30 @@ func TestLiveLeavesOnlyWhatEnded(t *testing.T) {
 	l.Close()
 	if got, want := render(screen.Bytes()), "  ✓ cp-1       drain 0s"; got != want {
 		t.Errorf("screen shows %q, want %q", got, want)
+	}
+}
+
+// What hosts write steers no terminal and breaks no line.
+func TestHostsCannotSteerTheTerminal(t *testing.T) {
+	note := engine.Event{Kind: engine.StepNote, At: time.Now(), Step: "a", Node: "cp-1", Title: "pull", Text: "50%\r\x1b[2J\x1b]0;owned\afine\nnext"}
+	failed := engine.Event{Kind: engine.StepFailed, At: time.Now(), Step: "a", Node: "cp-1", Title: "pull", Err: errors.New("said \x1b[2J\nmore")}
+	var lines, screen bytes.Buffer
+	live := NewLive(&screen, func() int { return 80 })
+	live.Event(engine.Event{Kind: engine.StepStarted, At: time.Now(), Step: "a", Node: "cp-1", Title: "pull"})
+	for _, o := range []engine.Observer{NewLines(&lines), live} {
+		o.Event(note)
+		o.Event(failed)
+	}
+	live.Close()
+	for _, out := range []string{lines.String(), screen.String()} {
+		for _, bad := range []string{"\x1b[2J", "\a", "\x1b]"} {
+			if strings.Contains(out, bad) {
+				t.Errorf("%q reached the terminal: %q", bad, out)
+			}
+		}
+	}
+	if n := strings.Count(lines.String(), "\n"); n != 2 {
+		t.Errorf("%d lines for 2 events: %q", n, &lines)
 	}
 }
 

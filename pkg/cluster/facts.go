@@ -59,6 +59,9 @@ type Kubeadm struct {
 	EtcdImageTag        string  `json:"etcdImageTag,omitempty"` // set: pins etcd, kubeadm will not move it
 	Endpoint            string  `json:"controlPlaneEndpoint,omitempty"`
 	PodSubnet           string  `json:"podSubnet,omitempty"`
+	// ImageGCPercent is the kubelets' imageGCHighThresholdPercent; 0: their
+	// default, 85.
+	ImageGCPercent int `json:"imageGCPercent,omitempty"`
 }
 
 // Node is one machine: what the API says of it and, when it was reachable over
@@ -89,6 +92,9 @@ type StaticPod struct {
 	Version   Version `json:"version"`
 	Image     string  `json:"image"`
 	Ready     bool    `json:"ready"`
+	// Endpoint is where an API server says it is reached, address:port; empty for
+	// others, and where kubeadm did not note it.
+	Endpoint string `json:"endpoint,omitempty"`
 }
 
 // Host is what a machine says of itself over SSH.

@@ -90,9 +90,6 @@ func (e *env) openLab(ctx context.Context) error {
 		return err
 	}
 	e.from, e.to = from, to
-	if e.scenario.upgraded {
-		e.from = to
-	}
 	name := e.options.Lab
 	if name == "" {
 		name = "e2e-" + e.scenario.Name

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// maxFailures bounds the failures that are kept one by one; the counts go on.
-const maxFailures = 500
+// maxFailures bounds the failures that are kept one by one; the counts go on. It
+// is enough for minutes in which nothing answers.
+const maxFailures = 10_000
 
 // Failure is one request that was not answered as it should have been.
 type Failure struct {
