@@ -99,6 +99,11 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (
 	done() // the result is not to be drawn over
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
+	if runErr == nil {
+		if err := prune(r.plan.Facts.Identity.UID, r.id, s.inv.Snapshots.Directory, s.inv.Snapshots.Keep); err != nil {
+			fmt.Fprintf(s.sys.err, "kup: old snapshots were not all removed: %v\n", err)
+		}
+	}
 	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
 }
 
@@ -195,7 +200,7 @@ func (s *session) runners(m *memory, x executor, observer hears) map[plan.Kind]e
 	for kind, r := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: apiSide{s.api}, Schedule: s.api, Drainer: apiSide{s.api},
-		Members: s.etcd, Snapshots: etcdSide{s.etcd}, Certificates: certificates{s.hosts}, Local: local{},
+		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{},
 		Artefacts: m, Observer: observer,
 	}) {
 		out[kind] = r

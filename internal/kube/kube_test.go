@@ -78,7 +78,7 @@ func TestObserve(t *testing.T) {
 		staticPod("kube-apiserver", "cp-1", "registry.k8s.io/kube-apiserver:v1.33.13"),
 		staticPod("etcd", "cp-1", "registry.k8s.io/etcd:3.5.33-0"), pod("shop", "web-1", "w-1"),
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kubeadm-config"}, Data: map[string]string{keyClusterConfig: clusterConfig}},
-		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kubelet-config-1.33"}, Data: map[string]string{"kubelet": "x"}},
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "kubelet-config-1.33"}, Data: map[string]string{"kubelet": "imageGCHighThresholdPercent: 70"}},
 		&appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns"},
 			Spec:       appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "coredns:v1.12.0"}}}}},
@@ -102,6 +102,9 @@ func TestObserve(t *testing.T) {
 	cp := f.Node("cp-1")
 	if s := cp.Static("etcd"); s == nil || s.Version.String() != "v3.5.33" || !s.Ready {
 		t.Errorf("etcd %+v", s)
+	}
+	if f.Kubeadm.ImageGCPercent != 70 {
+		t.Errorf("image garbage collection threshold %d, want 70", f.Kubeadm.ImageGCPercent)
 	}
 	if !cp.Ready || cp.Kubelet.String() != "v1.33.13" || cp.Address != "10.0.0.1" || cp.CRISocket == "" || !cp.InAPI {
 		t.Errorf("%+v", cp)

@@ -121,7 +121,7 @@ func writeBlob(dir, mediaType string, write func(io.Writer) error) (descriptor, 
 	if err != nil {
 		return descriptor{}, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // closed and checked below where all went well
 	h := sha256.New()
 	if err := write(io.MultiWriter(f, h)); err != nil {
 		return descriptor{}, err
@@ -148,7 +148,7 @@ func copyFile(w io.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	_, err = io.Copy(w, f)
 	return err
 }

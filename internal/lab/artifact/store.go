@@ -188,7 +188,7 @@ func tryLock(path string) (f *os.File, held bool, err error) {
 			return f, true, nil
 		}
 	}
-	f.Close()
+	_ = f.Close() // it was only a candidate
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = nil
 	}
