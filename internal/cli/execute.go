@@ -16,9 +16,11 @@ import (
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -90,12 +92,18 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease) (
 	if err := s.own(ctx, x); err != nil {
 		return err
 	}
+	peers, err := s.controlPlanes()
+	if err != nil {
+		return err
+	}
+	mirrored := newMirror(r.id, r.dir, peers, func(text string) { observer.Note("", text) })
 	e := &engine.Engine{
 		Runners: s.runners(m, executor{x}, observer), Gates: gates{s.gates(r.plan, m)},
-		Journal: m, Fence: fence{lease}, Drift: drift{s, m}, Observer: fan,
+		Journal: m, Fence: fence{lease, m, mirrored}, Drift: drift{s, m}, Observer: fan,
 	}
 	began := time.Now()
 	runErr := ended(ctx, e.Run(ctx, r.plan, m.snapshot(), s.sys.stop))
+	runErr = errors.Join(runErr, mirrorEnd(ctx, mirrored, m))
 	done() // the result is not to be drawn over
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
@@ -136,6 +144,29 @@ func verify(ctx context.Context, hosts step.Hosts, artefacts []step.Artefact) er
 	}
 	_ = group.Wait() // told by artefact
 	return errors.Join(errs...)
+}
+
+// mirrorEnd tells the control planes how the run ended, whatever ended it.
+func mirrorEnd(ctx context.Context, mirrored *mirror, m *memory) error {
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	return mirrored.sync(clean, m.snapshot().Artefacts)
+}
+
+// controlPlanes are the inventory's, in its order.
+func (s *session) controlPlanes() ([]remote.Host, error) {
+	var out []remote.Host
+	for _, n := range s.inv.Nodes {
+		if n.Role != cluster.ControlPlane {
+			continue
+		}
+		h, err := s.hosts.Host(n.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, h)
+	}
+	return out, nil
 }
 
 // own raises the fence on every host: an older run's commands are refused there.
@@ -228,16 +259,21 @@ type gates struct{ *gate.Set }
 
 func (g gates) Gate(id plan.GateID) (engine.Gate, error) { return g.Set.Gate(id) }
 
-// fence proves the lease before every mutation. While the API is down by plan it
-// cannot be asked, and the hosts' own fence alone holds.
-type fence struct{ lease *kube.Lease }
+// fence proves the lease before every mutation, and sees to it that the control
+// planes know of it. While the API is down by plan it cannot be asked, and the
+// hosts' own fence alone holds.
+type fence struct {
+	lease  *kube.Lease
+	memory *memory
+	mirror *mirror
+}
 
 func (f fence) Assert(ctx context.Context, stepID string) error {
 	var lost *kube.LostLeaseError
 	if err := f.lease.SetStep(ctx, stepID); errors.As(err, &lost) {
 		return err
 	}
-	return ctx.Err()
+	return f.mirror.sync(ctx, f.memory.snapshot().Artefacts)
 }
 
 // drift compares the cluster with the plan before every wave.

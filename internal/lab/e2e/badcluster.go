@@ -65,7 +65,7 @@ func planFileCases() []badCase {
 		{name: "plan that skips a minor", code: exitUsage, text: "one minor", args: applyPlan(resealed(func(p *plan.Plan) {
 			p.Hops[0].To.Minor++
 		}))},
-		{name: "plan of another cluster", code: exitDrifted, text: "cluster uid", args: applyPlan(resealed(func(p *plan.Plan) {
+		{name: "plan of another cluster", code: exitDrifted, text: "another cluster", args: applyPlan(resealed(func(p *plan.Plan) {
 			p.Facts.Identity = cluster.Identity{UID: "00000000-0000-0000-0000-000000000000", CA: p.Facts.Identity.CA, Name: "elsewhere", Endpoint: p.Facts.Identity.Endpoint}
 		}))},
 		{name: "cluster changed since the plan", code: exitDrifted, text: "kubeadm-config", arrange: func(ctx context.Context, b *badInput) (func(context.Context) error, error) {
