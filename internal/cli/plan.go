@@ -268,7 +268,11 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 		return err
 	}
 	untouched := func(string) planner.Progress { return planner.Untouched }
-	if found := planner.Drift(p, untouched, &facts); len(found) > 0 {
+	found := planner.Drift(p, untouched, &facts)
+	if len(p.Hops) > 0 && p.InventoryDigest != s.inv.Digest() {
+		found = append(found, planner.Difference{Object: "the inventory", Want: "the one it was made from", Got: "another one"})
+	}
+	if len(found) > 0 {
 		return &planner.DriftError{Differences: found}
 	}
 	if len(p.Hops) == 0 {
