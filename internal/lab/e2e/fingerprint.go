@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -26,6 +27,11 @@ func (e *env) fingerprints(ctx context.Context) (map[string]string, error) {
 		return nil, err
 	}
 	for _, n := range nodes.Items {
+		// These taints are the node lifecycle controller's, which sets them one
+		// after the other once a node is not ready.
+		n.Spec.Taints = slices.DeleteFunc(n.Spec.Taints, func(t corev1.Taint) bool {
+			return strings.HasPrefix(t.Key, "node.kubernetes.io/")
+		})
 		raw, err := json.Marshal(map[string]any{"spec": n.Spec, "labels": n.Labels, "annotations": n.Annotations})
 		if err != nil {
 			return nil, err
