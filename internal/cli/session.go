@@ -99,14 +99,18 @@ func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
 		if err := s.reachable(ctx); err != nil {
 			return cluster.Facts{}, err
 		}
-		if err := s.connectEtcd(ctx); err != nil {
-			return cluster.Facts{}, err
+		// External members are not reached through the control planes; preflight
+		// says that kup leaves them alone.
+		if s.inv.Etcd.Topology != inventory.External {
+			if err := s.connectEtcd(ctx); err != nil {
+				return cluster.Facts{}, err
+			}
+			in.Etcd = s.etcd
 		}
 		in.Hosts = map[string]remote.Host{}
 		for name, h := range s.hosts.byNode {
 			in.Hosts[name] = h
 		}
-		in.Etcd = s.etcd
 		in.Pools = map[string]string{}
 		for _, n := range s.inv.Nodes {
 			in.Pools[n.Name] = n.Pool

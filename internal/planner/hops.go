@@ -57,7 +57,7 @@ func parseWish(s string) (wish, error) {
 // parts of the cluster are behind at, so that ending there is work too.
 func (w wish) from(at cluster.Version, unfinished bool, available map[string][]cluster.Version) ([]cluster.Version, error) {
 	if w.minor.Less(at.Line()) || w.minor.Major != at.Major {
-		return nil, targetError(text(w.text), TargetNotNewer, "the control plane is at %s; a minor is never taken back this way, see `kup rollback`", at)
+		return nil, targetError(text(w.text), TargetNotNewer, "the control plane is at %s; kup does not take a cluster back; choose a newer target", at)
 	}
 	var hops []cluster.Version
 	for m := at.Line().Next(); m.Less(w.minor); m = m.Next() {

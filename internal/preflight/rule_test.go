@@ -169,6 +169,7 @@ func cases() []struct {
 		{"KUP-047", "members unseen", func(in *Input) { in.Facts.Etcd.Members = nil }},
 		{"KUP-047", "a member elsewhere", func(in *Input) { in.Facts.Etcd.Members[2].Node = "" }},
 		{"KUP-048", "nearly full", func(in *Input) { in.Facts.Etcd.Members[0].DBSize = 1900 << 20 }},
+		{"KUP-049", "external", func(in *Input) { in.Facts.Etcd.Topology = "external" }},
 		{"KUP-050", "no disruption", func(in *Input) {
 			in.Facts.Budgets = []cluster.Budget{{Namespace: "shop", Name: "db", DesiredHealthy: 3, ExpectedPods: 3}, {Namespace: "shop", Name: "gone"}}
 		}},

@@ -28,7 +28,7 @@ func checkPath(in Input) []Finding {
 	for _, h := range in.hops() {
 		switch {
 		case h.to.Less(h.from):
-			out = append(out, Finding{Hop: h.name, Why: fmt.Sprintf("%s is older than %s", h.to, h.from), Fix: "choose a newer target; to go back, see `kup rollback`"})
+			out = append(out, Finding{Hop: h.name, Why: fmt.Sprintf("%s is older than %s", h.to, h.from), Fix: "choose a newer target: kup does not take a cluster back"})
 		case h.to.Line() != h.from.Line() && h.to.Line() != h.from.Line().Next():
 			out = append(out, Finding{Hop: h.name, Why: fmt.Sprintf("%s is more than one minor above %s", h.to, h.from), Fix: fmt.Sprintf("go to %s first", h.from.Line().Next())})
 		}
