@@ -102,10 +102,11 @@ func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
 		// External members are not reached through the control planes; preflight
 		// says that kup leaves them alone.
 		if s.inv.Etcd.Topology != inventory.External {
-			if err := s.connectEtcd(ctx); err != nil {
+			if err := s.connectEtcd(ctx); err == nil {
+				in.Etcd = s.etcd
+			} else if !s.isExternal(ctx) {
 				return cluster.Facts{}, err
 			}
-			in.Etcd = s.etcd
 		}
 		in.Hosts = map[string]remote.Host{}
 		for name, h := range s.hosts.byNode {
@@ -156,6 +157,13 @@ func (s *session) connectEtcd(ctx context.Context) error {
 	var err error
 	s.etcd, err = etcd.Connect(ctx, members)
 	return err
+}
+
+// isExternal tells whether the cluster, other than its inventory says, keeps its
+// etcd elsewhere.
+func (s *session) isExternal(ctx context.Context) bool {
+	facts, err := s.api.Observe(ctx)
+	return err == nil && facts.Etcd.Topology == "external"
 }
 
 // offers gives what the package source calls each version, and fills the

@@ -8,7 +8,7 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
-// maxPrepare bounds how many nodes fetch at once: the package source and the
+// maxPrepare bounds how many workers fetch at once: the package source and the
 // registry are shared by all.
 const maxPrepare = 16
 
@@ -24,14 +24,21 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	baseline.Args["hop"] = line
 
 	waves := []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{snapshot}}}}
-	var lanes []plan.Lane
+	var controlPlanes, workers []plan.Lane
 	for _, n := range h.state.nodes {
-		if h.touched[n.Name] {
-			lanes = append(lanes, h.prepareNode(n))
+		switch {
+		case !h.touched[n.Name]:
+		case n.Role == cluster.ControlPlane:
+			controlPlanes = append(controlPlanes, h.prepareNode(n))
+		default:
+			workers = append(workers, h.prepareNode(n))
 		}
 	}
-	if len(lanes) > 0 {
-		waves = append(waves, plan.Wave{Parallel: min(len(lanes), maxPrepare), Lanes: lanes})
+	if len(controlPlanes) > 0 { // one at a time: unpacking images starves the API server and etcd beside it
+		waves = append(waves, plan.Wave{Parallel: 1, Lanes: controlPlanes})
+	}
+	if len(workers) > 0 {
+		waves = append(waves, plan.Wave{Parallel: min(len(workers), maxPrepare), Lanes: workers})
 	}
 	waves = append(waves, plan.Wave{Parallel: 1, Lanes: []plan.Lane{{baseline}}})
 	return []plan.Stage{{Name: plan.Prepare, Waves: waves}}

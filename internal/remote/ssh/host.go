@@ -146,6 +146,7 @@ func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn,
 			return nil, &remote.ConnectionError{Host: h.cfg.Name, Unsent: true, Err: fmt.Errorf("dial %s from the host: %w", addr, err)}
 		}
 		c.drop() // it broke before; opening a channel can be repeated
+		<-c.dead
 	}
 }
 

@@ -142,6 +142,17 @@ func TestReconnect(t *testing.T) {
 	}
 }
 
+// A connection that kup itself closed is no reason to fail what has not started.
+func TestReconnectAfterKeepalive(t *testing.T) {
+	h := sshtest.Host(t, sshtest.Start(t).Config(t))
+	for range 50 {
+		if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"true"}}); err != nil {
+			t.Fatal(err)
+		}
+		h.Break()
+	}
+}
+
 func TestDroppedMidCommand(t *testing.T) {
 	server := sshtest.Start(t)
 	h := sshtest.Host(t, server.Config(t))
@@ -179,9 +190,9 @@ func TestKeepalive(t *testing.T) {
 	t.Parallel()
 	server := sshtest.Start(t)
 	cfg := server.Config(t)
-	cfg.Keepalive = 300 * time.Millisecond
+	cfg.Keepalive = 2 * time.Second // a busy machine answers in less
 	h := sshtest.Host(t, cfg)
-	if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"sleep", "0.7"}}); err != nil {
+	if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"sleep", "4.5"}}); err != nil {
 		t.Fatalf("with answered keepalives: %v", err)
 	}
 	server.Silence(true)

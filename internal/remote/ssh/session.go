@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 
 	"github.com/kup-project/kup/internal/remote"
 	xssh "golang.org/x/crypto/ssh"
@@ -75,7 +74,7 @@ func (h *Host) session(ctx context.Context) (*xssh.Session, error) {
 			return nil, h.interrupted(ctx, "open a session")
 		case errors.As(err, &refused):
 			return nil, &remote.ConnectionError{Host: h.cfg.Name, Unsent: true, Err: fmt.Errorf("open a session: %w; see MaxSessions in its sshd_config", err)}
-		case again || errors.Is(err, net.ErrClosed):
+		case again:
 			return nil, &remote.ConnectionError{Host: h.cfg.Name, Unsent: true, Err: fmt.Errorf("open a session: %w", err)}
 		}
 		c.drop()
