@@ -133,7 +133,7 @@ func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn,
 		if err != nil {
 			return nil, err
 		}
-		forwarded, err := c.client().DialContext(ctx, "tcp", addr)
+		forwarded, err := h.forward(ctx, c, addr)
 		var refused *xssh.OpenChannelError
 		switch {
 		case err == nil:
@@ -148,6 +148,26 @@ func (h *Host) DialContext(ctx context.Context, network, addr string) (net.Conn,
 		c.drop() // it broke before; opening a channel can be repeated
 		<-c.dead
 	}
+}
+
+// forward dials through a connection, for as long as that lives.
+func (h *Host) forward(ctx context.Context, c *conn, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if !h.spawn(func() {
+		select {
+		case <-c.dead:
+			cancel(errBroken)
+		case <-ctx.Done():
+		}
+	}) {
+		return nil, h.isClosed()
+	}
+	forwarded, err := c.client().DialContext(ctx, "tcp", addr)
+	if err != nil && errors.Is(context.Cause(ctx), errBroken) {
+		return nil, errBroken
+	}
+	return forwarded, err
 }
 
 // interrupted is the error of something that ctx cut short.

@@ -82,25 +82,29 @@ func (h *Host) session(ctx context.Context) (*xssh.Session, error) {
 	}
 }
 
+var errBroken = errors.New("the connection ended")
+
+// openSession asks for a channel. Its goroutine is the one that Close does not
+// wait for: the library waits for ever for the reply to a channel that is asked
+// for between the end of a connection and its being closed.
 func (h *Host) openSession(ctx context.Context, c *conn) (*xssh.Session, error) {
 	type reply struct {
 		s   *xssh.Session
 		err error
 	}
 	replied := make(chan reply, 1)
-	ok := h.spawn(func() {
+	go func() {
 		s, err := c.client().NewSession()
-		if err == nil && ctx.Err() != nil {
+		if err == nil && (ctx.Err() != nil || c.isDead()) {
 			_ = s.Close()
 		}
 		replied <- reply{s, err}
-	})
-	if !ok {
-		return nil, h.isClosed()
-	}
+	}()
 	select {
 	case r := <-replied:
 		return r.s, r.err
+	case <-c.dead: // a channel asked for at the very end gets no reply
+		return nil, errBroken
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

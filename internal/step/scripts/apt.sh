@@ -39,7 +39,7 @@ unlocked() {
 		"$@" </dev/null 2>"$work/stderr" || status=$?
 		cat "$work/stderr" >&2
 		[ "$status" -ne 0 ] || return 0
-		grep -Eq 'Could not get lock|Unable to (lock|acquire)' "$work/stderr" || return "$status"
+		grep -Eq 'Could not get lock|Unable to (lock|acquire)|lock was locked by another process' "$work/stderr" || return "$status"
 		if [ "$(date +%s)" -ge "$end" ]; then
 			echo "kup: another package manager held its lock for ${lock}s; see which one: fuser -v /var/lib/dpkg/lock-frontend" >&2
 			return "$status"
