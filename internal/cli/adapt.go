@@ -29,7 +29,11 @@ import (
 // decides anything.
 
 // apiSide is the API as runners and gates ask for it.
-type apiSide struct{ *kube.Client }
+type apiSide struct {
+	*kube.Client
+	may  func(context.Context) error // proves that the cluster is still this run's
+	pace float64
+}
 
 func (a apiSide) Pods(ctx context.Context) ([]step.Pod, error) {
 	pods, err := a.Client.Pods(ctx)
@@ -46,6 +50,7 @@ func (a apiSide) Pods(ctx context.Context) ([]step.Pod, error) {
 func (a apiSide) Drain(ctx context.Context, node string, o step.DrainOptions, note func(string)) error {
 	return a.Client.Drain(ctx, node, kube.DrainOptions{
 		Timeout: o.Timeout, GracePeriod: o.GracePeriod, DeleteEmptyDirData: o.DeleteEmptyDirData, Force: o.Force,
+		May: a.may, Pace: a.pace,
 	}, note)
 }
 

@@ -21,7 +21,9 @@ type applyOptions struct {
 	planFile string
 	versions string
 	yes      bool
+	accept   bool
 	resume   bool
+	windowOptions
 }
 
 func newApply(sys *system, g *global) *cobra.Command {
@@ -31,12 +33,18 @@ func newApply(sys *system, g *global) *cobra.Command {
 		Short: "Execute a plan, step by step, with a gate after every step",
 		Long: `apply shows the plan, asks, locks the cluster and executes the plan as written.
 Every step is in the journal before it starts. Ctrl-C ends at the next step
-boundary; --resume goes on from where the last run ended.
+boundary; --resume goes on from where the last run ended, from another machine too:
+plan and journal are on the control planes as well.
+
+With --until or --max-duration nothing is begun that would not end in time: a node
+whose steps, from cordon to uncordon, do not fit as a whole is left alone. The run
+then ends with exit status 4, and --resume goes on in the next window.
 
 When the cluster is at the target already there is nothing to do: exit status 0.`,
 		Example: `  kup apply --to v1.34              the newest patch of 1.34, hop by hop
   kup plan --to v1.34 --out p.json && kup apply --plan p.json --yes
-  kup apply --resume`,
+  kup apply --plan p.json --until 04:00
+  kup apply --resume --max-duration 2h30m`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runApply(c.Context(), sys, g, o) },
 	}
@@ -45,7 +53,9 @@ When the cluster is at the target already there is nothing to do: exit status 0.
 	f.StringVar(&o.planFile, "plan", "", "execute this plan file as written")
 	f.StringVar(&o.versions, "versions-file", "", "versions the package source offers, for --to without reaching it (YAML)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
-	f.BoolVar(&o.resume, "resume", false, "go on with the last run of this cluster")
+	f.BoolVar(&o.accept, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
+	f.BoolVar(&o.resume, "resume", false, "go on with the last run of this cluster, whichever machine began it")
+	o.add(f)
 	c.MarkFlagsMutuallyExclusive("to", "plan", "resume")
 	c.MarkFlagsOneRequired("to", "plan", "resume")
 	return c
@@ -59,15 +69,22 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 			return err
 		}
 	}
+	w, err := o.window(time.Now(), sys.seams.Pace)
+	if err != nil {
+		return err
+	}
 	looking, done := sys.untilStop(ctx)
 	defer done()
-	s, err := openSession(looking, sys, g, true)
+	s, err := openOffline(sys, g, true)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	if o.resume {
-		return resume(ctx, s, o)
+		return s.resume(ctx, looking, o, w)
+	}
+	if err := s.connect(looking); err != nil {
+		return err
 	}
 	p, err := s.planToApply(looking, given, o)
 	if err != nil {
@@ -79,37 +96,17 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if len(p.Hops) == 0 {
 		return nil
 	}
-	if err := agree(ctx, sys, p, o.yes); err != nil {
+	if err := w.forecast(sys.out, p, untouched); err != nil {
 		return err
 	}
-	return s.execute(ctx, &runRecord{id: newRunID(time.Now()), plan: p})
+	if err := agree(ctx, sys, p, o); err != nil {
+		return err
+	}
+	return s.execute(ctx, &runRecord{id: newRunID(time.Now()), plan: p}, w)
 }
 
-// resume goes on with the last run of the cluster.
-func resume(ctx context.Context, s *session, o *applyOptions) error {
-	id, err := s.api.Identity(ctx)
-	if err != nil {
-		return err
-	}
-	r, err := lastRun(id.UID)
-	if errors.Is(err, errNoRun) {
-		return &usageError{err: err, hint: "start one: kup apply --to VERSION"}
-	}
-	if err != nil {
-		return err
-	}
-	if r.over() {
-		fmt.Fprintf(s.sys.out, "Run %s is done; nothing to resume.\n", r.id)
-		return nil
-	}
-	fmt.Fprintf(s.sys.err, "Resuming run %s: %s\n", r.id, r.standing())
-	if !o.yes {
-		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
-			return err
-		}
-	}
-	return s.execute(ctx, r)
-}
+// untouched is the state of a plan that was not begun.
+func untouched(string) bool { return false }
 
 // planToApply looks at the given plan again, or makes one for the target.
 func (s *session) planToApply(ctx context.Context, given *plan.Plan, o *applyOptions) (*plan.Plan, error) {
@@ -135,25 +132,6 @@ func readPlan(path string) (*plan.Plan, error) {
 	return p, nil
 }
 
-// agree asks once for the plan and once more for what needs consent of its own.
-func agree(ctx context.Context, sys *system, p *plan.Plan, yes bool) error {
-	if yes {
-		return nil
-	}
-	return agreeWith(p, func(question string) error { return confirm(ctx, sys, question) })
-}
-
-func agreeWith(p *plan.Plan, ask func(question string) error) error {
-	for _, n := range p.Notices {
-		if n.Consent {
-			if err := ask("This plan: " + n.Text + ". Do you accept that?"); err != nil {
-				return err
-			}
-		}
-	}
-	return ask("Apply this plan?")
-}
-
 // holderIdentity names this process to whoever finds the lock held.
 func holderIdentity() string {
 	who := "unknown"
@@ -177,6 +155,8 @@ func (s *session) finish(r *runRecord, spent *report.Spent, began time.Time, run
 	switch {
 	case errors.Is(runErr, engine.ErrStopped):
 		result.Outcome = "stopped"
+	case is[*engine.WindowError](runErr):
+		result.Outcome, result.Error = "stopped", runErr.Error()
 	case runErr != nil:
 		result.Outcome, result.Error = "failed", runErr.Error()
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/step"
@@ -25,7 +26,9 @@ func testMemory(t *testing.T) *memory {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = j.Close() })
-	return &memory{dir: dir, journal: j, state: journal.Replay([]journal.Record{first})}
+	m := &memory{journal: j, sink: j, may: func(context.Context) error { return nil }}
+	m.load(dir, []journal.Record{first})
+	return m
 }
 
 func TestMemoryFollowsSteps(t *testing.T) {
@@ -90,7 +93,11 @@ func TestMemoryKeepsArtefacts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff(want, m.artefacts()); diff != "" {
+	var got []step.Artefact
+	for _, a := range m.snapshot().Artefacts {
+		got = append(got, artefact(a))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if a, ok := m.Get("1.34", step.ArtefactBackup, "cp-1"); !ok || a != want[1] {
@@ -112,20 +119,72 @@ func TestVerifyNamesEveryArtefactThatIsNotWhole(t *testing.T) {
 	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	whole := step.Artefact{Name: step.ArtefactSnapshot, Hop: "1.34", Path: path, Digest: "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
+	whole := journal.Artefact{Name: step.ArtefactSnapshot, Hop: "1.34", Path: path, Digest: "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}
 	changed, missing, away := whole, whole, whole
 	changed.Digest, missing.Path, away.Node = "sha256:00", path+".gone", "cp-1"
-	recordOnly := step.Artefact{Name: step.ArtefactCordoned, Hop: "1.34", Node: "w-1"}
-	check := func(artefacts ...step.Artefact) error { return verify(context.Background(), noHosts{}, artefacts) }
+	recordOnly := journal.Artefact{Name: step.ArtefactCordoned, Hop: "1.34", Node: "w-1"}
+	kept := false
+	check := func(artefacts ...journal.Artefact) error {
+		return verify(t.Context(), noHosts{}, artefacts, func(context.Context, journal.Artefact) bool { return kept })
+	}
 	if err := check(whole, recordOnly); err != nil {
 		t.Error(err)
 	}
 	for name, tc := range map[string]struct {
-		artefact step.Artefact
+		artefact journal.Artefact
 		code     int
 	}{"changed": {changed, exitStopped}, "missing": {missing, exitStopped}, "away": {away, exitUnexpected}} {
 		if code, _ := classify(check(whole, tc.artefact)); code != tc.code {
 			t.Errorf("%s: exit code %d, want %d", name, code, tc.code)
 		}
+	}
+	// A machine that did not begin the run makes do with the control planes' copy,
+	// but never with a file that was changed.
+	kept = true
+	if err := check(whole, missing); err != nil {
+		t.Error(err)
+	}
+	if check(changed) == nil {
+		t.Error("a changed snapshot passes")
+	}
+}
+
+// Another machine's paths mean nothing here: what it made in the run's directory is
+// looked for in the run's directory, what it put elsewhere stays where it was.
+func TestMemoryFindsWhatAnotherMachineMade(t *testing.T) {
+	m := &memory{}
+	m.load("/here/r1", []journal.Record{
+		{Kind: journal.RunStarted, Run: "r1"},
+		{Kind: journal.ArtefactPut, Artefact: &journal.Artefact{Name: step.ArtefactBaseline, Hop: "1.34", Path: "/home/ann/state/r1/baseline-1.34.json"}},
+		{Kind: journal.ArtefactPut, Artefact: &journal.Artefact{Name: step.ArtefactSnapshot, Hop: "1.34", Path: "/srv/snapshots/r1-etcd-1.34.db"}},
+		{Kind: journal.ArtefactPut, Artefact: &journal.Artefact{Name: step.ArtefactBackup, Hop: "1.34", Node: "cp-1", Path: "/var/lib/kup/r1/backup.tar"}},
+	})
+	for name, want := range map[string]string{
+		step.ArtefactBaseline: "/here/r1/baseline-1.34.json", step.ArtefactSnapshot: "/srv/snapshots/r1-etcd-1.34.db",
+	} {
+		if a, _ := m.Get("1.34", name, ""); a.Path != want {
+			t.Errorf("%s is looked for at %s, want %s", name, a.Path, want)
+		}
+	}
+	if a, _ := m.Get("1.34", step.ArtefactBackup, "cp-1"); a.Path != "/var/lib/kup/r1/backup.tar" {
+		t.Errorf("a host's file moved to %s", a.Path)
+	}
+}
+
+// Once another run has the cluster this one's journal must not grow: it would no
+// longer be the beginning of its successor's.
+func TestMemoryOfALostRunStaysAsItIs(t *testing.T) {
+	m := testMemory(t)
+	m.may = func(context.Context) error { return &kube.LostLeaseError{Holder: "bob@b"} }
+	err := m.Append(journal.Record{Kind: journal.RunEnded})
+	if code, _ := classify(err); code != exitLocked {
+		t.Errorf("%v: exit code %d", err, code)
+	}
+	m.may = func(context.Context) error { return errors.New("no answer") }
+	if err := m.Append(journal.Record{Kind: journal.StepBefore, Step: "s", Attempt: 1}); err != nil {
+		t.Errorf("an API that does not answer takes nothing away: %v", err)
+	}
+	if records, err := journal.Read(m.Dir()); err != nil || len(records) != 2 {
+		t.Errorf("%d records, %v", len(records), err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // terminal gives the file behind a stream when it is a terminal.
@@ -30,6 +32,38 @@ func confirm(ctx context.Context, sys *system, question string) error {
 		return err
 	}
 	return answer(line)
+}
+
+// agree asks once for the plan and once more for each notice that needs consent of
+// its own: --yes answers the first question only.
+func agree(ctx context.Context, sys *system, p *plan.Plan, o *applyOptions) error {
+	ask := func(question string) error { return confirm(ctx, sys, question) }
+	_, interactive := terminal(sys.in)
+	return agreeWith(p, o, interactive, ask)
+}
+
+func agreeWith(p *plan.Plan, o *applyOptions, interactive bool, ask func(question string) error) error {
+	var open []string
+	for _, n := range p.Notices {
+		if n.Consent && !o.accept {
+			open = append(open, n.Text)
+		}
+	}
+	if len(open) > 0 && !interactive {
+		return &usageError{
+			err:  fmt.Errorf("this plan asks for consent that --yes does not give: %s", strings.Join(open, "; ")),
+			hint: "read the notices marked with !, then pass --accept-notices too",
+		}
+	}
+	for _, text := range open {
+		if err := ask("This plan: " + text + ". Do you accept that?"); err != nil {
+			return err
+		}
+	}
+	if o.yes {
+		return nil
+	}
+	return ask("Apply this plan?")
 }
 
 // answer accepts the one word that cannot be typed by accident.

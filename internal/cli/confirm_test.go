@@ -28,7 +28,7 @@ func TestConfirmNeedsATerminal(t *testing.T) {
 	for name, in := range map[string]io.Reader{"pipe": r, "reader": strings.NewReader("yes\n")} {
 		t.Run(name, func(t *testing.T) {
 			sys, out, _ := testSystem(in)
-			err := agree(t.Context(), sys, &plan.Plan{}, false)
+			err := agree(t.Context(), sys, &plan.Plan{}, &applyOptions{})
 			if code, hint := classify(err); code != exitUsage || !strings.Contains(hint, "--yes") {
 				t.Errorf("%v: %d, %q", err, code, hint)
 			}
@@ -39,11 +39,35 @@ func TestConfirmNeedsATerminal(t *testing.T) {
 	}
 }
 
-func TestAgreeWithYesAsksNothing(t *testing.T) {
-	sys, out, _ := testSystem(strings.NewReader(""))
-	p := &plan.Plan{Notices: []plan.Notice{{Consent: true, Text: "the API is down"}}}
-	if err := agree(t.Context(), sys, p, true); err != nil || out.Len() > 0 {
-		t.Errorf("%v %q", err, out)
+// --yes agrees to the plan; what needs consent of its own has a flag of its own.
+func TestYesIsNotConsent(t *testing.T) {
+	warned := &plan.Plan{Notices: []plan.Notice{{Text: "by the way"}, {Consent: true, Text: "the API is down"}}}
+	calm := &plan.Plan{Notices: []plan.Notice{{Text: "by the way"}}}
+	for name, tc := range map[string]struct {
+		plan *plan.Plan
+		o    applyOptions
+		code int
+	}{
+		"nothing to accept":    {calm, applyOptions{yes: true}, exitDone},
+		"not accepted":         {warned, applyOptions{yes: true}, exitUsage},
+		"accepted":             {warned, applyOptions{yes: true, accept: true}, exitDone},
+		"accepted but not yes": {warned, applyOptions{accept: true}, exitUsage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sys, out, _ := testSystem(strings.NewReader(""))
+			err := agree(t.Context(), sys, tc.plan, &tc.o)
+			code := exitDone
+			hint := ""
+			if err != nil {
+				code, hint = classify(err)
+			}
+			if code != tc.code || out.Len() > 0 {
+				t.Errorf("%v: exit code %d, want %d; asked %q", err, code, tc.code, out)
+			}
+			if name == "not accepted" && (!strings.Contains(hint, "--accept-notices") || !strings.Contains(err.Error(), "the API is down")) {
+				t.Errorf("%v; hint %q", err, hint)
+			}
+		})
 	}
 }
 
@@ -62,7 +86,7 @@ func TestAgreeAsksForConsent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked []string
-			err := agreeWith(p, func(question string) error {
+			err := agreeWith(p, &applyOptions{}, true, func(question string) error {
 				asked = append(asked, question)
 				return answer(tc.answers[len(asked)-1])
 			})

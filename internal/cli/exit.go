@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/kup-project/kup/internal/engine"
 	"github.com/kup-project/kup/internal/inventory"
@@ -81,16 +82,25 @@ func classify(err error) (code int, hint string) {
 	switch {
 	case is[*kube.HeldError](err), is[*detached.FencedError](err), is[*journal.BusyError](err), is[*kube.LostLeaseError](err):
 		return exitLocked, "wait for the other run to end, or ask its holder; kup status shows what it is doing"
+	case is[*engine.WindowError](err):
+		return exitStopped, "in the next window: kup apply --resume"
 	case errors.Is(err, engine.ErrStopped), errors.Is(err, errInterrupted), errors.Is(err, errAborted), errors.Is(err, context.Canceled):
 		return exitInterrupted, "kup apply --resume goes on from here, if a run was begun"
 	case is[*planner.DriftError](err), is[*foreignPlanError](err):
 		return exitDrifted, "plan anew and review: kup plan"
 	case is[*step.DamagedError](err):
 		return exitStopped, "kup apply --resume, once the file is back"
+	case noRoom(err) && is[*begunError](err):
+		return exitStopped, "make room on this machine, then: kup apply --resume"
 	case is[*engine.StepError](err), is[*begunError](err):
 		return exitStopped, hintResume
+	case noRoom(err):
+		return exitUsage, "nothing was touched; make room on this machine, then run the command again"
 	case is[*blockedError](err):
 		return exitBlocked, "mend what is listed above, then run the command again"
+	}
+	if forked := new(forkedError); errors.As(err, &forked) {
+		return exitUsage, forked.hint()
 	}
 	if usage := new(usageError); errors.As(err, &usage) {
 		return exitUsage, usage.hint
@@ -99,6 +109,12 @@ func classify(err error) (code int, hint string) {
 		return exitUsage, ""
 	}
 	return exitUnexpected, "run again with --log-format json and report what it says"
+}
+
+// noRoom tells of a disk of this machine that takes no more: without a journal
+// nothing is changed.
+func noRoom(err error) bool {
+	return is[*journal.WriteError](err) || errors.Is(err, syscall.ENOSPC)
 }
 
 // isInput tells whether the error is about what the caller gave: files, flags,

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/kup-project/kup/internal/engine"
@@ -53,6 +55,10 @@ func TestClassify(t *testing.T) {
 		"fenced":                 {failed(&detached.FencedError{}), exitLocked, "kup status"},
 		"lock lost":              {&begunError{&kube.LostLeaseError{}}, exitLocked, "kup status"},
 		"lock lost and noticed":  {failed(&kube.LostLeaseError{}), exitLocked, "kup status"},
+		"disk full":              {&begunError{fmt.Errorf("journal: %w", &journal.WriteError{Err: syscall.ENOSPC})}, exitStopped, "make room on this machine, then: kup apply --resume"},
+		"disk full at the start": {&os.PathError{Err: syscall.ENOSPC}, exitUsage, "nothing was touched"},
+		"window":                 {&begunError{&engine.WindowError{Step: "s"}}, exitStopped, "in the next window: kup apply --resume"},
+		"two journals":           {&forkedError{a: &runRecord{}, b: &runRecord{}}, exitUsage, "put the wrong one aside"},
 		"drift":                  {&begunError{&planner.DriftError{}}, exitDrifted, "kup plan"},
 		"stopped":                {&begunError{engine.ErrStopped}, exitInterrupted, "--resume"},
 		"interrupted":            {errInterrupted, exitInterrupted, "--resume"},

@@ -21,12 +21,17 @@ type system struct {
 	out, err io.Writer
 	// stop is closed by the first interrupt: end at the next step boundary.
 	stop <-chan struct{}
+	// seams are empty but in tests.
+	seams Seams
 }
 
 // Main runs kup with the given arguments and returns the exit code. The first
 // SIGINT or SIGTERM asks the command to end at its next boundary; the second
 // cancels what is waiting.
-func Main(args []string) int {
+func Main(args []string) int { return Run(args, Seams{}) }
+
+// Run is Main for tests that take hold of kup at its seams.
+func Run(args []string, seams Seams) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 2)
@@ -34,23 +39,37 @@ func Main(args []string) int {
 	defer signal.Stop(signals)
 	stop, over := make(chan struct{}), make(chan struct{})
 	var heeding sync.WaitGroup
-	heeding.Go(func() { heed(signals, stop, over, cancel) })
+	sys := newSystem(seams, stop)
+	heeding.Go(func() { heed(sys.err, signals, stop, over, cancel) })
 	defer heeding.Wait()
 	defer close(over)
-	sys := &system{in: os.Stdin, out: os.Stdout, err: os.Stderr, stop: stop}
 	return run(ctx, sys, args)
+}
+
+func newSystem(seams Seams, stop <-chan struct{}) *system {
+	sys := &system{in: os.Stdin, out: os.Stdout, err: os.Stderr, stop: stop, seams: seams}
+	if seams.Stdin != nil {
+		sys.in = seams.Stdin
+	}
+	if seams.Stdout != nil {
+		sys.out = seams.Stdout
+	}
+	if seams.Stderr != nil {
+		sys.err = seams.Stderr
+	}
+	return sys
 }
 
 // heed turns the first signal into stop and the second into an abort, until over.
 // From then on a signal ends the process, whatever it hangs in.
-func heed(signals chan os.Signal, stop chan<- struct{}, over <-chan struct{}, abort context.CancelCauseFunc) {
+func heed(w io.Writer, signals chan os.Signal, stop chan<- struct{}, over <-chan struct{}, abort context.CancelCauseFunc) {
 	select {
 	case <-signals:
 	case <-over:
 		return
 	}
 	close(stop)
-	io.WriteString(os.Stderr, "\nkup: interrupted: what runs ends at its next step boundary; press Ctrl-C again to stop waiting\n") //nolint:errcheck // nothing to do about it
+	io.WriteString(w, "\nkup: interrupted: what runs ends at its next step boundary; press Ctrl-C again to stop waiting\n") //nolint:errcheck // nothing to do about it
 	select {
 	case <-signals:
 	case <-over:
@@ -150,6 +169,7 @@ Exit status
 		newPlan(sys, g),
 		newApply(sys, g),
 		newStatus(sys, g),
+		newHistory(sys, g),
 		newVersion(sys),
 	)
 	return root

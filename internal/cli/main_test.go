@@ -26,7 +26,7 @@ func TestHeed(t *testing.T) {
 			defer cancel(nil)
 			go func() {
 				defer close(ended)
-				heed(signals, stop, over, cancel)
+				heed(io.Discard, signals, stop, over, cancel)
 			}()
 			for range tc.signals {
 				signals <- os.Interrupt

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/step"
 )
 
@@ -50,7 +51,7 @@ func (d *directory) Run(ctx context.Context, c remote.Command) (remote.Result, e
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return remote.Result{}, &remote.ExitError{Host: d.String(), Argv: c.Argv, Code: exit.ExitCode(), Stderr: exit.Stderr}
+		return remote.Result{}, &remote.ExitError{Host: d.String(), Argv: c.Argv, Code: exit.ExitCode(), Stdout: out, Stderr: exit.Stderr}
 	}
 	return remote.Result{Stdout: out}, err
 }
@@ -69,6 +70,15 @@ func (d *directory) WriteFile(_ context.Context, path string, content []byte, pe
 	return os.WriteFile(d.root+path, content, perm)
 }
 
+// own makes a run the owner of the host.
+func (d *directory) own(t *testing.T, runAndEpoch string) {
+	t.Helper()
+	if err := os.MkdirAll(d.root+"/var/lib/kup", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, d.root+"/var/lib/kup/owner", runAndEpoch+"\n")
+}
+
 type mirrorWorld struct {
 	*mirror
 	hosts []*directory
@@ -82,10 +92,11 @@ func newMirrorWorld(t *testing.T, n int) *mirrorWorld {
 	var hosts []remote.Host
 	for range n {
 		d := &directory{root: t.TempDir()}
+		d.own(t, "run-1 4")
 		w.hosts = append(w.hosts, d)
 		hosts = append(hosts, d)
 	}
-	w.mirror = newMirror("run-1", local, hosts, func(s string) { w.notes = append(w.notes, s) })
+	w.mirror = newMirror("run-1", 4, local, hosts, func(s string) { w.notes = append(w.notes, s) })
 	write(t, filepath.Join(local, planFile), "the plan")
 	write(t, filepath.Join(local, journal.File), "one\n")
 	return w
@@ -137,8 +148,8 @@ func TestMirrorFollowsTheJournal(t *testing.T) {
 		if w.on(t, i, planFile) != "the plan" {
 			t.Errorf("host %d lacks the plan", i)
 		}
-		if w.hosts[i].runs != 2 {
-			t.Errorf("host %d was appended to %d times, want 2", i, w.hosts[i].runs)
+		if w.hosts[i].runs != 4 { // the plan, the journal, and twice what was new
+			t.Errorf("host %d was asked %d times, want 4", i, w.hosts[i].runs)
 		}
 	}
 }
@@ -184,7 +195,7 @@ func TestMirrorKeepsSnapshotsOnTwo(t *testing.T) {
 	w.hosts[0].down = true
 	file := filepath.Join(w.local, "etcd-1.34.db")
 	write(t, file, "store")
-	a := journal.Artefact{Name: step.ArtefactSnapshot, Hop: "1.34", Path: file, Digest: "sha256:x"}
+	a := journal.Artefact{Name: step.ArtefactSnapshot, Hop: "1.34", Path: file, Digest: digest([]byte("store"))}
 	for range 2 {
 		if err := w.sync(t.Context(), []journal.Artefact{a}); err != nil {
 			t.Fatal(err)
@@ -193,7 +204,59 @@ func TestMirrorKeepsSnapshotsOnTwo(t *testing.T) {
 	if w.on(t, 0, "etcd-1.34.db") != "" || w.on(t, 1, "etcd-1.34.db") != "store" || w.on(t, 2, "etcd-1.34.db") != "store" {
 		t.Error("the snapshot is not on the two hosts that are up")
 	}
-	if w.hosts[1].runs != 1 {
-		t.Errorf("it was sent %d times", w.hosts[1].runs)
+	// Another process that goes on looks first, and sends nothing that is there; a
+	// machine that never had the file makes do with what is there.
+	again := newMirror("run-1", 4, w.local, []remote.Host{w.hosts[1], w.hosts[2]}, func(s string) { t.Error(s) })
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.sync(t.Context(), []journal.Artefact{a}); err != nil {
+		t.Error(err)
+	}
+	write(t, filepath.Join(w.hosts[1].root, "var/lib/kup/run-1/etcd-1.34.db"), "spoilt")
+	write(t, filepath.Join(w.hosts[2].root, "var/lib/kup/run-1/etcd-1.34.db"), "spoilt")
+	again.kept = map[string]bool{}
+	if again.sync(t.Context(), []journal.Artefact{a}) == nil || again.anyHas(t.Context(), a) {
+		t.Error("no whole copy is left anywhere, and the run goes on")
+	}
+}
+
+// Without its baselines a run cannot be gone on with elsewhere.
+func TestMirrorKeepsBaselinesEverywhere(t *testing.T) {
+	w := newMirrorWorld(t, 3)
+	file := filepath.Join(w.local, "baseline-1.34.json")
+	write(t, file, "pods")
+	a := journal.Artefact{Name: step.ArtefactBaseline, Hop: "1.34", Path: file, Digest: digest([]byte("pods"))}
+	for range 2 {
+		if err := w.sync(t.Context(), []journal.Artefact{a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range w.hosts {
+		if got := w.on(t, i, "baseline-1.34.json"); got != "pods" || w.hosts[i].runs != 3 {
+			t.Errorf("host %d has %q after %d commands", i, got, w.hosts[i].runs)
+		}
+	}
+}
+
+// A run that was replaced leaves the copies of its successor alone.
+func TestMirrorOfAReplacedRunWritesNothing(t *testing.T) {
+	w := newMirrorWorld(t, 2)
+	if err := w.sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.hosts[1].own(t, "run-1 5")
+	w.grow(t, "two\n")
+	err := w.sync(t.Context(), nil)
+	fenced := new(detached.FencedError)
+	if !errors.As(err, &fenced) || fenced.OwnerEpoch != 5 || fenced.Owner != "run-1" {
+		t.Fatalf("%v", err)
+	}
+	if code, _ := classify(err); code != exitLocked {
+		t.Errorf("exit code %d", code)
+	}
+	late := newMirror("run-1", 4, w.local, []remote.Host{w.hosts[1]}, func(string) {})
+	if late.sync(t.Context(), nil) == nil || w.on(t, 1, journal.File) != "one\n" {
+		t.Errorf("the successor's journal is %q", w.on(t, 1, journal.File))
 	}
 }

@@ -25,6 +25,7 @@ type planOptions struct {
 	output   string
 	out      string
 	versions string
+	windowOptions
 }
 
 func newPlan(sys *system, g *global) *cobra.Command {
@@ -47,12 +48,17 @@ nothing. With a kubeconfig alone it says what could not be checked without SSH.`
 	f.StringVarP(&o.output, "output", "o", "text", "text, json or yaml")
 	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply --plan")
 	f.StringVar(&o.versions, "versions-file", "", "versions the package source offers, instead of asking it (YAML)")
+	o.add(f)
 	return c
 }
 
 func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error {
 	if o.output != "text" && o.output != "json" && o.output != "yaml" {
 		return &usageError{err: fmt.Errorf("output %q: want text, json or yaml", o.output)}
+	}
+	w, err := o.window(time.Now(), sys.seams.Pace)
+	if err != nil {
+		return err
 	}
 	ctx, done := sys.untilStop(ctx)
 	defer done()
@@ -67,6 +73,11 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 	}
 	if err := made.write(sys.out, o.output); err != nil {
 		return err
+	}
+	if made.plan != nil && o.output == "text" {
+		if err := w.forecast(sys.out, made.plan, untouched); err != nil {
+			return err
+		}
 	}
 	if o.out != "" && made.plan != nil {
 		content, err := plan.Encode(made.plan)

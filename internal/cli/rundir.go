@@ -9,11 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"syscall"
 	"time"
 
-	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -54,7 +51,7 @@ func createRun(p *plan.Plan, id string) (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(base, id)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDurably(dir); err != nil {
 		return "", fmt.Errorf("state of this run: %w", err)
 	}
 	content, err := plan.Encode(p)
@@ -62,6 +59,33 @@ func createRun(p *plan.Plan, id string) (string, error) {
 		return "", err
 	}
 	return dir, writeDurably(filepath.Join(dir, planFile), content)
+}
+
+// makeDurably makes a directory and its parents with mode 0700, each of them on
+// disk: a run must not be forgotten because its name was.
+func makeDurably(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent == dir {
+		return nil
+	}
+	if err := makeDurably(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDirectory(parent)
+}
+
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // writeDurably replaces a file with mode 0600: it is whole and on disk, or
@@ -80,82 +104,5 @@ func writeDurably(path string, content []byte) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// runRecord is a run as it is kept on this machine.
-type runRecord struct {
-	id    string
-	dir   string
-	plan  *plan.Plan
-	state journal.State
-}
-
-// errNoRun tells that this machine knows no run of the cluster.
-var errNoRun = errors.New("no run of this cluster is known on this machine")
-
-// lastRun gives the newest run of a cluster.
-func lastRun(clusterUID string) (*runRecord, error) {
-	base, err := stateDir(clusterUID)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := os.ReadDir(base)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	for _, e := range slices.Backward(entries) {
-		dir := filepath.Join(base, e.Name())
-		// Without a journal nothing was begun: a run writes it before it starts.
-		if _, err := os.Stat(filepath.Join(dir, journal.File)); err == nil {
-			return loadRun(dir)
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return nil, fmt.Errorf("look for the last run: %w", err)
-		}
-	}
-	return nil, errNoRun
-}
-
-func loadRun(dir string) (*runRecord, error) {
-	content, err := os.ReadFile(filepath.Join(dir, planFile))
-	if err != nil {
-		return nil, fmt.Errorf("plan of run %s: %w", filepath.Base(dir), err)
-	}
-	p, err := decodePlan(content)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, planFile), err)
-	}
-	records, err := journal.Read(dir)
-	if err != nil {
-		return nil, err
-	}
-	r := &runRecord{id: filepath.Base(dir), dir: dir, plan: p, state: journal.Replay(records)}
-	return r, r.belongs(r.state)
-}
-
-// belongs tells whether a journal is that of the run's plan.
-func (r *runRecord) belongs(s journal.State) error {
-	if s.Plan != r.plan.ID || s.Cluster != r.plan.Facts.Identity.UID || s.Run != r.id {
-		return &usageError{
-			err:  fmt.Errorf("%s: the journal is not that of the plan and the run beside it, so this run cannot be resumed", r.dir),
-			hint: "put the right files back, or plan anew: kup plan",
-		}
-	}
-	return nil
-}
-
-// decodePlan reads a plan and proves that it is untouched and sound.
-func decodePlan(content []byte) (*plan.Plan, error) {
-	p, err := plan.Decode(content)
-	if err == nil {
-		err = plan.Verify(p)
-	}
-	if err == nil {
-		err = plan.Validate(p)
-	}
-	return p, err
+	return syncDirectory(filepath.Dir(path))
 }

@@ -24,33 +24,42 @@ type session struct {
 	global  *global
 	catalog *catalog.Catalog
 	inv     *inventory.Inventory // never nil: without a file the defaults
-	api     *kube.Client
-	hosts   *hosts        // nil without an inventory
-	etcd    *etcd.Cluster // nil without hosts, or until the survey
+	api     *kube.Client         // nil while it could not be reached
+	hosts   *hosts               // nil without an inventory
+	etcd    *etcd.Cluster        // nil without hosts, or until the survey
 }
 
 // openSession reads the inventory and connects to the API. Hosts are connected
 // when they are first used. Apply needs the inventory, plan makes do without.
 func openSession(ctx context.Context, sys *system, g *global, needInventory bool) (*session, error) {
+	s, err := openOffline(sys, g, needInventory)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.connect(ctx)
+}
+
+// openOffline reads the inventory and connects to nothing.
+func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 	s := &session{sys: sys, global: g}
 	var err error
 	if s.catalog, err = catalog.Load(); err != nil {
 		return nil, err
 	}
-	if err := s.loadInventory(needInventory); err != nil {
-		return nil, err
-	}
-	kubeconfig, contextName := g.kubeconfig, g.context
+	return s, s.loadInventory(needInventory)
+}
+
+// connect reaches the API.
+func (s *session) connect(ctx context.Context) (err error) {
+	kubeconfig, contextName := s.global.kubeconfig, s.global.context
 	if kubeconfig == "" {
 		kubeconfig = s.inv.Cluster.Kubeconfig
 	}
 	if contextName == "" {
 		contextName = s.inv.Cluster.Context
 	}
-	if s.api, err = kube.Connect(ctx, kubeconfig, contextName); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
+	return err
 }
 
 const defaultInventory = "kup.yaml"

@@ -21,7 +21,9 @@ func newStatus(sys *system, g *global) *cobra.Command {
 		Use:   "status",
 		Short: "Show what ran, what runs and what is next",
 		Long: `status reads the last run of the cluster from this machine and the lock from the
-cluster. It changes nothing.`,
+cluster. What this machine does not know, because another one went on with the run,
+it asks of the control planes over SSH; also when the API does not answer. It
+changes nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runStatus(c.Context(), sys, g, output) },
 	}
@@ -41,8 +43,11 @@ type standing struct {
 	Running []string `json:"running,omitempty"`
 	Failed  []string `json:"failed,omitempty"`
 	Next    string   `json:"next,omitempty"`
-	// Holder is who holds the lock now, if anybody does.
-	Holder string `json:"holder,omitempty"`
+	// From is where this was read, when not on this machine.
+	From string `json:"from,omitempty"`
+	// Holder is who holds the lock now, if anybody does; Lock says more of it.
+	Holder string      `json:"holder,omitempty"`
+	Lock   *lockStatus `json:"lock,omitempty"`
 }
 
 func runStatus(ctx context.Context, sys *system, g *global, output string) error {
@@ -51,48 +56,110 @@ func runStatus(ctx context.Context, sys *system, g *global, output string) error
 	}
 	ctx, done := sys.untilStop(ctx)
 	defer done()
-	s, err := openSession(ctx, sys, g, false)
+	s, err := openOffline(sys, g, false)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	id, err := s.api.Identity(ctx)
-	if err != nil {
-		return err
+	apiErr := s.connect(ctx)
+	if apiErr != nil && s.hosts == nil {
+		return apiErr
 	}
-	r, err := lastRun(id.UID)
+	var lock kube.LockState
+	if apiErr == nil {
+		if lock, apiErr = s.api.Lock(ctx); apiErr != nil {
+			fmt.Fprintf(sys.err, "kup: %v\n", apiErr)
+		}
+	} else {
+		fmt.Fprintf(sys.err, "kup: %v\n", apiErr)
+	}
+	r, err := s.newestRun(ctx, lock.Epoch)
+	if errors.Is(err, errNoRun) && s.api == nil {
+		return apiErr
+	}
 	if err != nil && !errors.Is(err, errNoRun) {
 		return err
 	}
-	var st standing
-	if r != nil {
-		st = r.stand()
-	}
-	if held, err := s.api.LeaseHolder(ctx); err == nil && held != nil {
-		st.Holder = describeHolder(held)
-		if st.Outcome == "interrupted" && held.Run == st.Run {
-			st.Outcome = "running"
-		}
-	}
+	st := stand(r, lock)
 	if output == "json" {
 		enc := json.NewEncoder(sys.out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(st)
 	}
-	return st.write(sys.out)
+	return st.write(sys.out, apiErr == nil)
 }
 
-func describeHolder(h *kube.HeldError) string {
-	return fmt.Sprintf("%s, run %s, since %s, step %s", h.Holder, h.Run, h.Since.Local().Format("15:04:05"), h.Step)
+// newestRun gives the run that was last gone on with. The control planes are asked
+// when this machine knows none, when the lock says that there was a later one, or
+// when the API does not answer.
+func (s *session) newestRun(ctx context.Context, epoch int64) (*runRecord, error) {
+	id, err := s.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if id.UID != "" {
+		r, err := lastRun(id.UID)
+		if s.hosts == nil || (err == nil && epoch <= r.state.Epoch) {
+			return r, err
+		}
+	}
+	all, err := s.reachedShelves(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := findRun(ctx, id.UID, all)
+	if forked := new(forkedError); errors.As(err, &forked) {
+		fmt.Fprintf(s.sys.err, "kup: %v\nhint: %s\n", err, forked.hint())
+		return forked.newer(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.runRecord, nil
 }
 
-func (st standing) write(w io.Writer) error {
+// reachedShelves asks the control planes, and tells of those that do not answer.
+func (s *session) reachedShelves(ctx context.Context) ([]shelf, error) {
+	peers, err := s.controlPlanes()
+	if err != nil {
+		return nil, err
+	}
+	all := shelves(ctx, peers)
+	if err := unasked(all); err != nil {
+		fmt.Fprintf(s.sys.err, "kup: not asked: %v\n", err)
+	}
+	return all, nil
+}
+
+// stand puts together what a run and the lock say; r may be nil.
+func stand(r *runRecord, lock kube.LockState) standing {
+	var st standing
+	if r != nil {
+		st = r.stand()
+		if r.where != here {
+			st.From = r.where
+		}
+	}
+	if lock.Held != nil {
+		st.Holder, st.Lock = describeHolder(lock), newLockStatus(lock)
+		if st.Outcome == "interrupted" && lock.Held.Run == st.Run && lock.Lives() {
+			st.Outcome = "running"
+		}
+	}
+	return st
+}
+
+func (st standing) write(w io.Writer, asked bool) error {
 	if st.Run == "" {
 		if _, err := fmt.Fprintln(w, "No run of this cluster is known on this machine."); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(w, "Run %s: %s, %d of %d steps done\n", st.Run, st.Outcome, st.Done, st.Total)
+		from := ""
+		if st.From != "" {
+			from = " (as " + st.From + " has it)"
+		}
+		fmt.Fprintf(w, "Run %s: %s, %d of %d steps done%s\n", st.Run, st.Outcome, st.Done, st.Total, from)
 		if st.Error != "" {
 			fmt.Fprintf(w, "  error: %s\n", st.Error)
 		}
@@ -107,7 +174,10 @@ func (st standing) write(w io.Writer) error {
 		}
 	}
 	holder := st.Holder
-	if holder == "" {
+	switch {
+	case !asked:
+		holder = "not known while the API does not answer"
+	case holder == "":
 		holder = "nobody"
 	}
 	_, err := fmt.Fprintf(w, "Lock: %s\n", holder)

@@ -13,6 +13,7 @@ import (
 // while the member is replaced. It only looks; gates decide.
 type unready struct {
 	servers gate.APIServers
+	every   time.Duration // between two looks
 
 	mu       sync.Mutex
 	watching map[string]context.CancelFunc // by step
@@ -51,7 +52,7 @@ func (u *unready) watch(ctx context.Context, node string) {
 	if err != nil || servers[node] == nil {
 		return
 	}
-	tick := time.NewTicker(unreadyEvery)
+	tick := time.NewTicker(u.every)
 	defer tick.Stop()
 	last := time.Now()
 	for {

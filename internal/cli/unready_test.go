@@ -38,7 +38,7 @@ func (m modelServers) APIServers(context.Context) (map[string]gate.APIServer, er
 func TestUnreadyMeasuresOutages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		t0 := time.Now().Add(time.Millisecond) // between two looks
-		u := &unready{servers: modelServers{byNode: map[string]gate.APIServer{
+		u := &unready{every: unreadyEvery, servers: modelServers{byNode: map[string]gate.APIServer{
 			"cp-1": outage{t0.Add(2 * time.Second), t0.Add(7 * time.Second)},
 			"cp-2": outage{},
 			"cp-3": outage{t0, t0.Add(time.Hour)},
@@ -67,7 +67,7 @@ func TestUnreadyMeasuresOutages(t *testing.T) {
 
 func TestUnreadyWithoutServersMeasuresNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		u := &unready{servers: modelServers{err: errors.New("away")}}
+		u := &unready{every: unreadyEvery, servers: modelServers{err: errors.New("away")}}
 		u.Event(engine.Event{Kind: engine.StepStarted, Stage: "etcd", Step: "s", Node: "cp-1"})
 		if got := u.seconds(); len(got) != 0 {
 			t.Errorf("%v", got)

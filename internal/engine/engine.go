@@ -53,7 +53,7 @@ type Drift interface {
 	Check(ctx context.Context, p *plan.Plan, done func(step string) bool) error
 }
 
-// Engine executes plans. All fields are required.
+// Engine executes plans. All fields but Window are required.
 type Engine struct {
 	Runners  map[plan.Kind]Runner
 	Gates    Gates
@@ -61,6 +61,7 @@ type Engine struct {
 	Fence    Fence
 	Drift    Drift
 	Observer Observer
+	Window   Window // nil: without an end
 }
 
 // run is one execution of a plan.
@@ -79,7 +80,7 @@ var ErrStopped = errors.New("stopped at a step boundary, as asked")
 // Run executes what is left of the plan. State is the replayed journal (empty
 // steps for a fresh run). Closing stop ends the run at the next step boundary;
 // cancelling ctx aborts waiting at once and leaves detached commands running.
-// The error is ErrStopped, a *StepError, or what Fence or Drift said.
+// The error is ErrStopped, a *WindowError, a *StepError, or what Fence or Drift said.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan, state journal.State, stop <-chan struct{}) error {
 	r := &run{Engine: e, id: state.Run, plan: p, stop: stop, state: state}
 	r.emit(Event{Kind: RunStarted, Text: r.id})
@@ -88,6 +89,8 @@ func (e *Engine) Run(ctx context.Context, p *plan.Plan, state journal.State, sto
 	switch {
 	case errors.Is(err, ErrStopped):
 		end.Outcome = journal.Stopped
+	case closing(err):
+		end.Outcome, end.Error = journal.Stopped, err.Error()
 	case err != nil:
 		end.Outcome, end.Error = journal.Failed, err.Error()
 	}
@@ -140,7 +143,10 @@ func (r *run) wave(ctx context.Context, h *plan.Hop, st *plan.Stage, w *plan.Wav
 	group.SetLimit(max(1, w.Parallel))
 	for i, lane := range w.Lanes {
 		group.Go(func() error {
-			if errs[i] = r.lane(ctx, h, st, lane, failed); errs[i] != nil {
+			errs[i] = r.lane(ctx, h, st, lane, failed)
+			// A lane that the window has no room for leaves those beside it to come to
+			// their end; where the order counts, none after it is begun.
+			if errs[i] != nil && (w.Parallel <= 1 || !closing(errs[i])) {
 				once.Do(func() { close(failed) })
 			}
 			return nil
@@ -154,20 +160,28 @@ func (r *run) wave(ctx context.Context, h *plan.Hop, st *plan.Stage, w *plan.Wav
 // failed say nothing of interest.
 func firstCause(errs []error) error {
 	var causes []error
+	var closed error
 	stopped := false
 	for _, err := range errs {
 		switch {
 		case errors.Is(err, errOtherLane):
 		case errors.Is(err, ErrStopped):
 			stopped = true
+		case closing(err):
+			if closed == nil {
+				closed = err
+			}
 		case err != nil:
 			causes = append(causes, err)
 		}
 	}
-	if len(causes) == 0 && stopped {
+	switch {
+	case len(causes) > 0:
+		return errors.Join(causes...)
+	case stopped:
 		return ErrStopped
 	}
-	return errors.Join(causes...)
+	return closed
 }
 
 var errOtherLane = errors.New("another lane failed")
@@ -182,6 +196,9 @@ func (r *run) lane(ctx context.Context, h *plan.Hop, st *plan.Stage, lane plan.L
 		case <-failed:
 			return errOtherLane
 		default:
+		}
+		if err := r.room(lane, &lane[i]); err != nil {
+			return err
 		}
 		if err := r.step(ctx, h, st, &lane[i]); err != nil {
 			return err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -64,10 +65,13 @@ func (r *run) pass(ctx context.Context, base Event, ids []plan.GateID) error {
 func (r *run) ask(ctx context.Context, base Event, id plan.GateID, g Gate) error {
 	base.Gate = id
 	from := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, g.Policy().Timeout)
+	asked, cancel := context.WithTimeout(ctx, g.Policy().Timeout)
 	defer cancel()
-	v := g.Check(ctx)
+	v := g.Check(asked)
 	r.spent(base, SpentReadiness, from, time.Now())
+	if errors.Is(context.Cause(asked), ErrStopped) {
+		return ErrStopped
+	}
 	if v.State != plan.Holds {
 		return r.gateFailed(base, &GateError{Gate: id, Sentence: g.Describe(), Last: v})
 	}

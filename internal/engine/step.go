@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/kup-project/kup/internal/journal"
@@ -34,6 +35,10 @@ func (r *run) step(ctx context.Context, h *plan.Hop, st *plan.Stage, s *plan.Ste
 	err := r.take(ctx, base, s)
 	over := base
 	over.From, over.To = started, time.Now()
+	if errors.Is(err, ErrStopped) {
+		r.emit(base.with(StepNote, "not begun: asked to stop"))
+		return ErrStopped
+	}
 	if err != nil {
 		over.Err = err
 		r.emit(over.as(StepFailed))
@@ -43,11 +48,33 @@ func (r *run) step(ctx context.Context, h *plan.Hop, st *plan.Stage, s *plan.Ste
 	return nil
 }
 
+// mostLost is how often a step is taken anew in one run after its execution was
+// lost: a host that restarts again and again needs a look.
+const mostLost = 2
+
+// take makes attempts at a step. One that was lost with its host proves nothing:
+// the step is asked whether it is done, and if not taken anew at once.
 func (r *run) take(ctx context.Context, base Event, s *plan.Step) error {
 	runner, err := r.runner(s.Kind)
 	if err != nil {
 		return err
 	}
+	for times := 0; ; times++ {
+		err := r.attempt(ctx, base, runner, s)
+		gone := lost(err)
+		if gone == nil || times == mostLost || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-r.stop:
+			return ErrStopped
+		default:
+		}
+		r.emit(base.with(StepNote, fmt.Sprintf("how it ended is not known, so it is looked at and, unless done, taken anew: %v", gone)))
+	}
+}
+
+func (r *run) attempt(ctx context.Context, base Event, runner Runner, s *plan.Step) error {
 	x, effect, err := r.before(ctx, base, runner, s)
 	if err != nil {
 		return err
@@ -85,7 +112,10 @@ func (r *run) before(ctx context.Context, base Event, runner Runner, s *plan.Ste
 	if !past.Begun() {
 		// Gates guard a beginning. An execution that was begun is attached to
 		// first: its node may be the very reason why a gate does not hold.
-		if err := r.pass(ctx, base, s.Before); err != nil {
+		beginning, settle := r.untilStop(ctx)
+		err := r.pass(beginning, base, s.Before)
+		settle()
+		if err != nil {
 			return x, false, err
 		}
 		x.Attempt++
@@ -114,6 +144,37 @@ func (r *run) after(ctx context.Context, s *plan.Step, x plan.Execution, err err
 func interrupted(err error) bool {
 	var u interface{ Unsettled() bool }
 	return errors.As(err, &u) && u.Unsettled()
+}
+
+// lost gives what an error says of a command that is gone while nobody knows how
+// far it came: the runner says so by implementing Lost. Nil when it says no such thing.
+func lost(err error) error {
+	var l interface {
+		error
+		Lost() bool
+	}
+	if errors.As(err, &l) && l.Lost() {
+		return l
+	}
+	return nil
+}
+
+// untilStop gives a context that ends with ErrStopped as its cause when the run is
+// asked to stop. The function given back must be called.
+func (r *run) untilStop(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case <-r.stop:
+			cancel(ErrStopped)
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		waiting.Wait()
+	}
 }
 
 func (r *run) record(rec journal.Record) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -17,11 +18,19 @@ const File = "journal.jsonl"
 // Journal is an open journal. Only one process has a journal open at a time.
 // It is safe for concurrent use.
 type Journal struct {
-	mu   sync.Mutex
-	file *os.File
-	seq  int
-	sum  string
-	now  func() time.Time
+	mu     sync.Mutex
+	path   string
+	file   file
+	seq    int
+	sum    string
+	broken error // a write that failed: what the file ends with is not known
+	now    func() time.Time
+}
+
+// file is what is asked of the journal's file.
+type file interface {
+	io.WriteCloser
+	Sync() error
 }
 
 // CorruptError is a journal that was changed after it was written. A torn last
@@ -46,6 +55,20 @@ func (e *BusyError) Error() string {
 	return fmt.Sprintf("%s: another kup process on this machine has this run open; wait for it or stop it", e.Path)
 }
 
+// WriteError is a record that could not be made durable: whatever it was to
+// announce must not happen. Nothing more is written to the journal after it.
+type WriteError struct {
+	Path string
+	Err  error
+}
+
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("%s: the journal cannot be written: %v; nothing further is changed", e.Path, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *WriteError) Unwrap() error { return e.Err }
+
 // Create starts a journal in dir, which must exist and hold none yet. The
 // first record is written before Create returns.
 func Create(dir string, first Record) (*Journal, error) {
@@ -54,7 +77,7 @@ func Create(dir string, first Record) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start journal: %w", err)
 	}
-	j := &Journal{file: f, now: time.Now}
+	j := &Journal{path: path, file: f, now: time.Now}
 	err = errors.Join(lock(f, path), syncDir(dir))
 	if err == nil {
 		first.Kind = RunStarted
@@ -68,47 +91,61 @@ func Create(dir string, first Record) (*Journal, error) {
 
 // Open opens the journal in dir to append to it and gives what it holds. A torn
 // last line is cut off.
-func Open(dir string) (*Journal, []Record, error) {
+func Open(dir string) (*Journal, []Record, error) { return open(dir, 0) }
+
+func open(dir string, flag int) (*Journal, []Record, error) {
 	path := filepath.Join(dir, File)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|flag, 0o600)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open journal: %w", err)
 	}
-	fail := func(err error) (*Journal, []Record, error) {
+	j := &Journal{path: path, file: f, now: time.Now}
+	records, err := j.load(f)
+	if err != nil {
 		return nil, nil, errors.Join(err, f.Close())
-	}
-	if err := lock(f, path); err != nil {
-		return fail(err)
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return fail(fmt.Errorf("read journal: %w", err))
-	}
-	records, whole, err := parse(path, content)
-	if err != nil {
-		return fail(err)
-	}
-	if whole < len(content) {
-		if err := errors.Join(f.Truncate(int64(whole)), f.Sync()); err != nil {
-			return fail(fmt.Errorf("%s: cut the torn last line: %w", path, err))
-		}
-	}
-	j := &Journal{file: f, seq: len(records), now: time.Now}
-	if len(records) > 0 {
-		j.sum = records[len(records)-1].Sum
 	}
 	return j, records, nil
 }
 
+// load locks the file and reads what it holds.
+func (j *Journal) load(f *os.File) ([]Record, error) {
+	if err := lock(f, j.path); err != nil {
+		return nil, err
+	}
+	content, err := os.ReadFile(j.path)
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	records, whole, err := parse(j.path, content)
+	if err != nil {
+		return nil, err
+	}
+	if whole < len(content) {
+		if err := errors.Join(f.Truncate(int64(whole)), f.Sync()); err != nil {
+			return nil, fmt.Errorf("%s: cut the torn last line: %w", j.path, err)
+		}
+	}
+	j.seq = len(records)
+	if len(records) > 0 {
+		j.sum = records[len(records)-1].Sum
+	}
+	return records, nil
+}
+
 // Read gives the records of the journal in dir without opening it for writing;
-// a torn last line is left out.
+// a torn last line is left out. With a *[CorruptError] come the records before it.
 func Read(dir string) ([]Record, error) {
 	path := filepath.Join(dir, File)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
-	records, _, err := parse(path, content)
+	return Parse(path, content)
+}
+
+// Parse is Read of a copy that is somewhere else; name is for its errors.
+func Parse(name string, content []byte) ([]Record, error) {
+	records, _, err := parse(name, content)
 	return records, err
 }
 
@@ -122,13 +159,26 @@ func (j *Journal) Append(r Record) error {
 	if err != nil {
 		return err
 	}
-	if _, err := j.file.Write(line); err != nil {
-		return fmt.Errorf("%s: write: %w; free some space, then kup apply --resume", j.file.Name(), err)
-	}
-	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("%s: sync: %w", j.file.Name(), err)
+	if err := j.write(line); err != nil {
+		return err
 	}
 	j.seq, j.sum = sealed.Seq, sealed.Sum
+	return nil
+}
+
+// write makes lines durable. After a failure the file may end with a part of it,
+// and what is not a journal's end must not be written behind.
+func (j *Journal) write(lines []byte) error {
+	if j.broken == nil {
+		_, err := j.file.Write(lines)
+		if err == nil {
+			err = j.file.Sync()
+		}
+		j.broken = err
+	}
+	if j.broken != nil {
+		return &WriteError{Path: j.path, Err: j.broken}
+	}
 	return nil
 }
 
@@ -143,12 +193,12 @@ func parse(path string, content []byte) (records []Record, whole int, err error)
 		if end < 0 {
 			return records, whole, nil
 		}
-		r, err := open(content[whole:whole+end], sum, len(records)+1)
+		r, err := unseal(content[whole:whole+end], sum, len(records)+1)
 		if err != nil {
 			if whole+end+1 == len(content) {
 				return records, whole, nil
 			}
-			return nil, 0, &CorruptError{Path: path, Line: len(records) + 1, Err: err}
+			return records, 0, &CorruptError{Path: path, Line: len(records) + 1, Err: err}
 		}
 		records = append(records, r)
 		sum = r.Sum

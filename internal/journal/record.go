@@ -75,8 +75,8 @@ func seal(r Record, previous string) ([]byte, Record, error) {
 	return append(line, '\n'), r, nil
 }
 
-// open reads one line and checks it against the sum before it.
-func open(line []byte, previous string, seq int) (Record, error) {
+// unseal reads one line and checks it against the sum before it.
+func unseal(line []byte, previous string, seq int) (Record, error) {
 	var r Record
 	if err := json.Unmarshal(line, &r); err != nil {
 		return r, fmt.Errorf("not a record: %w", err)

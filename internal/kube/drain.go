@@ -13,13 +13,16 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/kubectl/pkg/drain"
 )
 
 const (
 	defaultDrain = 10 * time.Minute
-	// betweenEvictions is the pause after a budget said no.
+	// betweenEvictions is the pause after a budget said no, and betweenGlances that
+	// of asking whether an evicted pod is gone.
 	betweenEvictions = 2 * time.Second
+	betweenGlances   = time.Second
 	// betweenLooks is how often what still waits is looked at for the notes.
 	betweenLooks = 5 * time.Second
 	// betweenRounds and maxFailures: when the API answers an eviction with an
@@ -36,6 +39,19 @@ type DrainOptions struct {
 	GracePeriod        time.Duration // negative: each pod's own
 	DeleteEmptyDirData bool
 	Force              bool // pods without a controller too, which are lost
+	// May is asked before every eviction whether this run may still change the
+	// cluster; its error ends the drain. nil: it may.
+	May func(context.Context) error
+	// Pace scales how often is asked, for clusters whose clocks run faster; 0: not
+	// at all.
+	Pace float64
+}
+
+func (o DrainOptions) pace(d time.Duration) time.Duration {
+	if o.Pace <= 0 {
+		return d
+	}
+	return max(time.Duration(float64(d)*o.Pace), time.Millisecond)
 }
 
 // Drain evicts the node's pods and waits until they are gone. DaemonSets' pods
@@ -55,7 +71,7 @@ func (c *Client) Drain(ctx context.Context, node string, o DrainOptions, note fu
 	}
 	bounded, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	d := &drainer{client: c, node: node, o: o, started: map[string]bool{}, note: note}
+	d := &drainer{client: c, node: node, o: o, version: version, started: map[string]bool{}, note: note}
 	waiting, stop := context.WithCancel(bounded)
 	var watch sync.WaitGroup
 	watch.Go(func() { d.explain(waiting) })
@@ -67,6 +83,9 @@ func (c *Client) Drain(ctx context.Context, node string, o DrainOptions, note fu
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("drain node %s: %w", node, ctx.Err())
+	}
+	if lost := new(LostLeaseError); errors.As(err, &lost) {
+		return fmt.Errorf("drain node %s: %w", node, lost)
 	}
 	return d.failed(ctx, bounded, err)
 }
@@ -82,6 +101,8 @@ type drainer struct {
 	client *Client
 	node   string
 	o      DrainOptions
+	// version is how the server wants to be asked for an eviction.
+	version schema.GroupVersion
 
 	mutex   sync.Mutex
 	started map[string]bool // by "namespace/name uid"
@@ -96,25 +117,7 @@ func (d *drainer) helper(ctx context.Context) *drain.Helper {
 	return &drain.Helper{
 		Ctx: ctx, Client: d.client.clientset, Force: d.o.Force, GracePeriodSeconds: grace, IgnoreAllDaemonSets: true,
 		Timeout: d.o.Timeout, DeleteEmptyDirData: d.o.DeleteEmptyDirData, ChunkSize: pageSize,
-		EvictErrorRetryDelay: betweenEvictions, Out: io.Discard, ErrOut: io.Discard,
-		OnPodDeletionOrEvictionStarted:  func(pod *corev1.Pod, _ bool) { d.begin(pod) },
-		OnPodDeletionOrEvictionFinished: d.finish,
-	}
-}
-
-func (d *drainer) begin(pod *corev1.Pod) {
-	d.mutex.Lock()
-	defer d.mutex.Unlock()
-	key := podName(pod) + " " + string(pod.UID)
-	if !d.started[key] {
-		d.started[key] = true
-		d.note("evicting " + podName(pod))
-	}
-}
-
-func (d *drainer) finish(pod *corev1.Pod, _ bool, err error) {
-	if err == nil {
-		d.say(podName(pod) + " is gone")
+		Out: io.Discard, ErrOut: io.Discard,
 	}
 }
 
@@ -134,20 +137,16 @@ func (d *drainer) rounds(ctx context.Context) error {
 			if len(pods) == 0 {
 				return nil
 			}
-			if err = d.helper(ctx).DeleteOrEvictPods(pods); err == nil {
+			if err = d.evictAll(ctx, pods); err == nil {
 				continue
 			}
 			failures++
 		}
-		if failures == 0 || failures >= maxFailures || ctx.Err() != nil {
+		if lost := new(LostLeaseError); errors.As(err, &lost) || failures == 0 || failures >= maxFailures || ctx.Err() != nil {
 			return err
 		}
-		timer := time.NewTimer(betweenRounds)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
+		if err := d.pause(ctx, betweenRounds); err != nil {
+			return err
 		}
 	}
 }
@@ -182,7 +181,7 @@ func (d *drainer) left(ctx context.Context) ([]corev1.Pod, error) {
 
 // explain says of pods that stay why they do, once per reason.
 func (d *drainer) explain(ctx context.Context) {
-	ticker := time.NewTicker(betweenLooks)
+	ticker := time.NewTicker(d.o.pace(betweenLooks))
 	defer ticker.Stop()
 	said := map[string]bool{}
 	for {

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -140,6 +141,74 @@ func TestDrainKeepsTrying(t *testing.T) {
 		}, pod("shop", "web-1", "w-1"))
 		if err := c.Drain(t.Context(), "w-1", DrainOptions{}, func(string) {}); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// A run that lost the cluster evicts nothing more, in the middle of a drain too.
+func TestDrainOfARunThatLostTheCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		evicted := 0
+		c := evicting(t, func(string) error {
+			evicted++
+			return apierrors.NewTooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
+		}, pod("shop", "web-1", "w-1"), webBudget(0))
+		asked := 0
+		start := time.Now()
+		err := c.Drain(t.Context(), "w-1", DrainOptions{GracePeriod: -1, May: func(context.Context) error {
+			if asked++; asked > 3 {
+				return &LostLeaseError{Holder: "bob@b"}
+			}
+			return nil
+		}}, func(string) {})
+		var lost *LostLeaseError
+		if !errors.As(err, &lost) || evicted != 3 || time.Since(start) > time.Minute {
+			t.Errorf("%d evictions in %s: %v", evicted, time.Since(start), err)
+		}
+	})
+}
+
+// A pod of the same name that came to life elsewhere is left alone.
+func TestDrainLeavesSuccessorsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var set *fake.Clientset
+		web := pod("shop", "db-0", "w-1")
+		c := evicting(t, func(name string) error {
+			next := pod("shop", name, "w-2")
+			next.UID = "another"
+			gvr := schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+			if err := set.Tracker().Update(gvr, next, "shop"); err != nil {
+				t.Error(err)
+			}
+			return apierrors.NewTooManyRequests("not now", 0)
+		}, web)
+		set = c.clientset.(*fake.Clientset)
+		var n notes
+		d := &drainer{client: c, node: "w-1", o: DrainOptions{GracePeriod: -1}, version: policyv1.SchemeGroupVersion, started: map[string]bool{}, note: n.add}
+		if err := d.evict(t.Context(), *web); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(n.String(), "evicting") != 1 || !strings.Contains(n.String(), "shop/db-0 is gone") {
+			t.Errorf("%s", n.String())
+		}
+	})
+}
+
+func TestDrainPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refusals := 10
+		c := evicting(t, func(string) error {
+			if refusals--; refusals >= 0 {
+				return apierrors.NewTooManyRequests("not now", 0)
+			}
+			return nil
+		}, pod("shop", "web-1", "w-1"))
+		start := time.Now()
+		if err := c.Drain(t.Context(), "w-1", DrainOptions{GracePeriod: -1, Pace: 0.01}, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("took %s", took)
 		}
 	})
 }

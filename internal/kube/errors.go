@@ -87,6 +87,11 @@ type HeldError struct {
 	Run    string
 	Since  time.Time // when it was acquired, by the holder's clock
 	Step   string    // what it is doing
+	Epoch  int64
+	// Renewed is the last sign of life, by the API server's clock where it says, by
+	// the holder's where not; Lasts is how long the lock is its own after that.
+	Renewed time.Time
+	Lasts   time.Duration
 }
 
 func (e *HeldError) Error() string {

@@ -39,6 +39,9 @@ type Holder struct {
 	// Waiting hears once that another holder was found and is being watched for
 	// signs of life; nil: nobody.
 	Waiting func(*HeldError)
+	// Gone tells whether the holder that was found provably lives no more, so that
+	// it need not be watched; nil: nothing proves that.
+	Gone func(*HeldError) bool
 }
 
 // Lease is the lock, held. It is safe for concurrent use.
@@ -47,7 +50,9 @@ type Lease struct {
 	holder   Holder
 	epoch    int64
 	duration time.Duration
-	mutex    sync.Mutex // one update at a time
+	mutex    sync.Mutex // one update at a time; guards what follows
+	renewed  time.Time
+	lost     *LostLeaseError // once it was found to be
 }
 
 // AcquireLease takes the lock when nobody has it, or when its holder has shown
@@ -98,6 +103,8 @@ func (f *foreign) look(current *coordinationv1.Lease, h Holder) (free bool, held
 	}
 	sign := fmt.Sprintf("%s %d %v", *current.Spec.HolderIdentity, deref(current.Spec.LeaseTransitions), current.Spec.RenewTime)
 	switch {
+	case h.Gone != nil && f.last != sign && h.Gone(heldBy(current)):
+		return true, nil
 	case f.last == "":
 		f.last, f.since = sign, time.Now()
 	case f.last != sign:
@@ -127,6 +134,8 @@ func heldBy(current *coordinationv1.Lease) *HeldError {
 	e := &HeldError{
 		Holder: deref(current.Spec.HolderIdentity), Host: current.Annotations[annotationHost],
 		Run: current.Annotations[annotationRun], Step: current.Annotations[annotationStep],
+		Epoch: int64(deref(current.Spec.LeaseTransitions)), Renewed: renewedAt(current),
+		Lasts: time.Duration(deref(current.Spec.LeaseDurationSeconds)) * time.Second,
 	}
 	if current.Spec.AcquireTime != nil {
 		e.Since = current.Spec.AcquireTime.Time
@@ -159,6 +168,7 @@ func (l *Lease) fill(lease *coordinationv1.Lease) {
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
+	l.renewed = now.Time
 	annotations[annotationRun], annotations[annotationHost] = l.holder.Run, hostOf(l.holder.Identity)
 	delete(annotations, annotationStep)
 	lease.Annotations = annotations
@@ -181,6 +191,29 @@ func (l *Lease) Epoch() int64 { return l.epoch }
 // when it is not; any other error means that the API could not be asked.
 func (l *Lease) Assert(ctx context.Context) error {
 	return l.update(ctx, func(*coordinationv1.Lease) {})
+}
+
+// Check proves that the lock is still this run's, at the cost of a call only when
+// the last proof is older than half of what the lock lasts: this machine may have
+// slept, or this process been stopped.
+func (l *Lease) Check(ctx context.Context) error {
+	l.mutex.Lock()
+	since, lost := age(l.renewed), l.lost
+	l.mutex.Unlock()
+	if lost != nil {
+		return lost
+	}
+	if since < l.duration/2 {
+		return nil
+	}
+	return l.Assert(ctx)
+}
+
+// age is the time since, by whichever clock saw more of it: one stands still while
+// the machine sleeps, the other may be set back.
+func age(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }
 
 // SetStep records what the run is doing, for whoever finds the lock held.
@@ -229,16 +262,19 @@ func (l *Lease) update(ctx context.Context, change func(*coordinationv1.Lease)) 
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	var last error
+	began := time.Now()
 	for range updateTries {
 		current, err := l.client.leases().Get(ctx, leaseName, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			return &LostLeaseError{Epoch: l.epoch}
+			l.lost = &LostLeaseError{Epoch: l.epoch}
+			return l.lost
 		}
 		if err != nil {
 			return fmt.Errorf("read the lock (Lease %s/%s): %w", leaseNamespace, leaseName, err)
 		}
 		if deref(current.Spec.HolderIdentity) != l.holder.Identity || int64(deref(current.Spec.LeaseTransitions)) != l.epoch {
-			return &LostLeaseError{Holder: deref(current.Spec.HolderIdentity), Epoch: l.epoch}
+			l.lost = &LostLeaseError{Holder: deref(current.Spec.HolderIdentity), Epoch: l.epoch}
+			return l.lost
 		}
 		current.Spec.RenewTime = new(metav1.NowMicro())
 		change(current)
@@ -249,6 +285,7 @@ func (l *Lease) update(ctx context.Context, change func(*coordinationv1.Lease)) 
 	if last != nil {
 		return fmt.Errorf("renew the lock (Lease %s/%s, epoch %d): %w", leaseNamespace, leaseName, l.epoch, last)
 	}
+	l.renewed = began
 	return nil
 }
 

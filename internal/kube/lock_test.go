@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -138,6 +139,99 @@ func TestLeaseDeleted(t *testing.T) {
 	}
 	if again := acquire(t, c, "ann@a pid 1"); again.Epoch() != 1 {
 		t.Error("a new lease starts at 1")
+	}
+}
+
+// A process that provably ended is not watched for a sign of life.
+func TestLeaseOfAHolderThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := fakeClient()
+		acquire(t, c, "ann@a pid 1")
+		start := time.Now()
+		var asked []HeldError
+		l, err := c.AcquireLease(t.Context(), Holder{Identity: "ann@a pid 2", Gone: func(h *HeldError) bool {
+			asked = append(asked, *h)
+			return true
+		}}, lasts)
+		if err != nil || time.Since(start) != 0 || l.Epoch() != 2 {
+			t.Fatalf("after %s: %v", time.Since(start), err)
+		}
+		if len(asked) != 1 || asked[0].Holder != "ann@a pid 1" || asked[0].Epoch != 1 || asked[0].Run != "run-ann@a pid 1" {
+			t.Errorf("asked about %+v", asked)
+		}
+		start = time.Now()
+		asked = nil
+		_, err = c.AcquireLease(t.Context(), Holder{Identity: "bob@b pid 3", Gone: func(h *HeldError) bool {
+			asked = append(asked, *h)
+			return false
+		}}, lasts)
+		if err != nil || time.Since(start) < lasts || len(asked) != 1 {
+			t.Errorf("watched for %s, asked %d times: %v", time.Since(start), len(asked), err)
+		}
+	})
+}
+
+// After a pause the lock is proven before anything is changed; while it was renewed
+// a moment ago no call is spent on it.
+func TestLeaseCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, set := fakeClient()
+		l := acquire(t, c, "ann@a pid 1")
+		calls := len(set.Actions())
+		if err := l.Check(t.Context()); err != nil || len(set.Actions()) != calls {
+			t.Errorf("%d calls, %v", len(set.Actions())-calls, err)
+		}
+		time.Sleep(lasts/2 + time.Second)
+		if err := l.Check(t.Context()); err != nil || len(set.Actions()) == calls {
+			t.Errorf("an old proof was taken for a new one: %v", err)
+		}
+		time.Sleep(2 * lasts) // stopped; meanwhile another run takes over
+		acquire(t, c, "bob@b pid 2")
+		var lost *LostLeaseError
+		if err := l.Check(t.Context()); !errors.As(err, &lost) || lost.Holder != "bob@b pid 2" {
+			t.Errorf("%v", err)
+		}
+		calls = len(set.Actions())
+		if err := l.Check(t.Context()); !errors.As(err, &lost) || len(set.Actions()) != calls {
+			t.Errorf("what is lost stays lost: %v", err)
+		}
+	})
+}
+
+func TestLockState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := fakeClient()
+		if s, err := c.Lock(t.Context()); err != nil || s != (LockState{}) || s.Lives() {
+			t.Errorf("no lock: %+v %v", s, err)
+		}
+		l := acquire(t, c, "ann@a pid 1")
+		time.Sleep(5 * time.Second)
+		s, err := c.Lock(t.Context())
+		if err != nil || s.Held == nil || s.Held.Lasts != lasts || s.Silent.Round(time.Second) != 5*time.Second || !s.Lives() || s.Epoch != 1 || s.Run != "run-ann@a pid 1" {
+			t.Errorf("%+v %v", s, err)
+		}
+		time.Sleep(lasts)
+		if s, err := c.Lock(t.Context()); err != nil || s.Held == nil || s.Lives() {
+			t.Errorf("a silent holder: %+v %v", s, err)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := c.Lock(t.Context()); err != nil || s.Held != nil || s.Epoch != 1 || s.Run == "" {
+			t.Errorf("given back: %+v %v", s, err)
+		}
+	})
+}
+
+func TestRenewedAtPrefersTheServersClock(t *testing.T) {
+	holder, server := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	lease := &coordinationv1.Lease{Spec: coordinationv1.LeaseSpec{RenewTime: new(metav1.NewMicroTime(holder))}}
+	if got := renewedAt(lease); !got.Equal(holder) {
+		t.Errorf("%s", got)
+	}
+	lease.ManagedFields = []metav1.ManagedFieldsEntry{{Time: new(metav1.NewTime(server.Add(-time.Hour)))}, {}, {Time: new(metav1.NewTime(server))}}
+	if got := renewedAt(lease); !got.Equal(server) {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kup-project/kup/pkg/cluster"
@@ -25,19 +24,4 @@ func (c *Client) Standing(ctx context.Context) (cluster.Facts, error) {
 	}
 	f.Kubeadm, _, err = c.kubeadm(ctx)
 	return f, err
-}
-
-// LeaseHolder tells who holds the lock; nil when nobody does.
-func (c *Client) LeaseHolder(ctx context.Context) (*HeldError, error) {
-	lease, err := c.leases().Get(ctx, leaseName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the lock (Lease %s/%s): %w", leaseNamespace, leaseName, err)
-	}
-	if deref(lease.Spec.HolderIdentity) == "" {
-		return nil, nil
-	}
-	return heldBy(lease), nil
 }

@@ -29,12 +29,12 @@ func (l *Lines) Event(e engine.Event) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fmt.Fprintf(l.w, "%s %s\n", e.At.Local().Format(time.TimeOnly), printable(text))
+	fmt.Fprintf(l.w, "%s %s\n", e.At.Local().Format(time.TimeOnly), Printable(text))
 }
 
-// printable keeps text on one line and what is in it from steering a terminal:
+// Printable keeps text on one line and what is in it from steering a terminal:
 // notes and errors carry what hosts wrote.
-func printable(s string) string {
+func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -61,11 +61,11 @@ func line(e engine.Event) string {
 	case engine.GateFailed:
 		return fmt.Sprintf("  %s: %v", where(e), e.Err)
 	case engine.StepDone:
-		return fmt.Sprintf("  %s: %s: done in %s", where(e), e.Title, duration(e.To.Sub(e.From)))
+		return fmt.Sprintf("  %s: %s: done in %s", where(e), e.Title, Duration(e.To.Sub(e.From)))
 	case engine.StepFailed:
 		return fmt.Sprintf("  %s: %s: FAILED: %v", where(e), e.Title, e.Err)
 	case engine.StageEnded:
-		return fmt.Sprintf("stage %s done in %s", e.Stage, duration(e.To.Sub(e.From)))
+		return fmt.Sprintf("stage %s done in %s", e.Stage, Duration(e.To.Sub(e.From)))
 	case engine.HopEnded:
 		return "hop to " + e.Hop + " done"
 	default:

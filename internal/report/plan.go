@@ -39,7 +39,7 @@ func summary(b *strings.Builder, p *plan.Plan) {
 		b.WriteString("Nothing to do: the cluster is at the target.\n")
 		return
 	}
-	fmt.Fprintf(b, "Target %s: %s, about %s\n", p.Hops[len(p.Hops)-1].To, count(len(p.Hops), "hop"), duration(p.Estimate()))
+	fmt.Fprintf(b, "Target %s: %s, about %s\n", p.Hops[len(p.Hops)-1].To, count(len(p.Hops), "hop"), Duration(p.Estimate()))
 	fmt.Fprintf(b, "Plan %s\n", p.ID)
 }
 
@@ -54,10 +54,10 @@ func oldestMember(f *cluster.Facts) cluster.Version {
 }
 
 func hop(b *strings.Builder, number int, h *plan.Hop) {
-	fmt.Fprintf(b, "\nHop %d: %s → %s, etcd %s, about %s\n", number, h.From, h.To, h.Etcd.Bare(), duration(h.Estimate()))
+	fmt.Fprintf(b, "\nHop %d: %s → %s, etcd %s, about %s\n", number, h.From, h.To, h.Etcd.Bare(), Duration(h.Estimate()))
 	for i := range h.Stages {
 		st := &h.Stages[i]
-		fmt.Fprintf(b, "\n  %-58s %8s\n", strings.ToUpper(string(st.Name)), duration(st.Estimate()))
+		fmt.Fprintf(b, "\n  %-58s %8s\n", strings.ToUpper(string(st.Name)), Duration(st.Estimate()))
 		for j := range st.Waves {
 			wave(b, &st.Waves[j])
 		}
@@ -124,7 +124,7 @@ func lane(b *strings.Builder, g group) {
 		if s.WayBack == plan.WayBackNone {
 			mark = "!"
 		}
-		fmt.Fprintf(b, "    %s   %-52s %8s\n", mark, s.Title, duration(s.Estimate))
+		fmt.Fprintf(b, "    %s   %-52s %8s\n", mark, s.Title, Duration(s.Estimate))
 	}
 }
 
@@ -153,8 +153,8 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// duration is for people: 45s, 2m20s, 12m, 1h05m.
-func duration(d time.Duration) string {
+// Duration writes a duration for people: 45s, 2m20s, 12m, 1h05m.
+func Duration(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return d.Round(time.Second).String()

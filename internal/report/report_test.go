@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -121,7 +124,7 @@ func TestSplitCountsEachMomentOnce(t *testing.T) {
 // The live view erases exactly what it drew, so what scrolled by stays.
 func TestLiveLeavesOnlyWhatEnded(t *testing.T) {
 	var screen bytes.Buffer
-	l := NewLive(&screen, func() int { return 60 })
+	l := NewLive(&screen, func() (int, int) { return 60, 24 })
 	l.Event(engine.Event{Kind: engine.StepStarted, At: time.Now(), Step: "a", Node: "cp-1", Title: "drain"})
 	l.Event(engine.Event{Kind: engine.StepNote, Step: "a", Title: "drain", Text: "evicting a pod whose name is far longer than the terminal is wide"})
 	l.Event(engine.Event{Kind: engine.StepDone, Step: "a", Node: "cp-1", Title: "drain"})
@@ -131,12 +134,81 @@ func TestLiveLeavesOnlyWhatEnded(t *testing.T) {
 	}
 }
 
+// Whatever the terminal's height, the lower part stays on the screen, so that it can
+// be taken back; also when the terminal becomes smaller meanwhile.
+func TestLiveStaysOnTheScreen(t *testing.T) {
+	for _, height := range []int{0, 1, 2, 3, 5, 24, 100} {
+		synctest.Test(t, func(t *testing.T) { stayOnScreen(t, height) }) // nothing is redrawn between two events
+	}
+}
+
+func stayOnScreen(t *testing.T, height int) {
+	t.Helper()
+	var screen bytes.Buffer
+	var width atomic.Int64
+	width.Store(60)
+	l := NewLive(&screen, func() (int, int) { return int(width.Load()), height })
+	for i := range 14 {
+		l.Event(engine.Event{Kind: engine.StepStarted, At: time.Now(), Step: fmt.Sprint(i), Node: fmt.Sprintf("w-%d", i), Title: "a title that takes most of the line"})
+	}
+	room := height - 1
+	if height == 0 {
+		room = 23 // it does not say
+	}
+	room = max(1, min(room, mostActive))
+	if height == 24 {
+		width.Store(30) // each line takes two rows now
+		l.Event(engine.Event{Kind: engine.StepDone, Step: "0", Node: "w-0", Title: "x"})
+	}
+	l.Close()
+	if got := highest(screen.String()); got > room {
+		t.Errorf("height %d: %d lines at once", height, got)
+	}
+	if height != 24 {
+		return
+	}
+	if before, _, found := strings.Cut(screen.String(), "✓"); found {
+		last := before[strings.LastIndexByte(before, '\n')+1:]
+		if ups := strings.Count(last, lineUp); ups < 20 || ups > height-1 {
+			t.Errorf("went up %d rows for 12 lines that took two each", ups)
+		}
+	}
+}
+
+// highest is how many lines were on the screen at most before they were taken back.
+func highest(drawn string) int {
+	most, lines := 0, 0
+	for s := drawn; s != ""; {
+		switch {
+		case strings.HasPrefix(s, lineUp):
+			lines, s = lines-1, s[len(lineUp):]
+		case s[0] == '\n':
+			lines, s = lines+1, s[1:]
+		default:
+			s = s[1:]
+		}
+		most = max(most, lines)
+	}
+	return most
+}
+
+// What concerns the run and no step is said once, above.
+func TestLiveTellsOfTheRun(t *testing.T) {
+	var screen bytes.Buffer
+	l := NewLive(&screen, func() (int, int) { return 60, 24 })
+	l.Event(engine.Event{Kind: engine.StepNote, Text: "not mirrored on cp-2"})
+	l.Close()
+	if got := render(screen.Bytes()); !strings.Contains(got, "not mirrored on cp-2") {
+		t.Errorf("screen shows %q", got)
+	}
+}
+
 // What hosts write steers no terminal and breaks no line.
 func TestHostsCannotSteerTheTerminal(t *testing.T) {
 	note := engine.Event{Kind: engine.StepNote, At: time.Now(), Step: "a", Node: "cp-1", Title: "pull", Text: "50%\r\x1b[2J\x1b]0;owned\afine\nnext"}
 	failed := engine.Event{Kind: engine.StepFailed, At: time.Now(), Step: "a", Node: "cp-1", Title: "pull", Err: errors.New("said \x1b[2J\nmore")}
 	var lines, screen bytes.Buffer
-	live := NewLive(&screen, func() int { return 80 })
+	live := NewLive(&screen, func() (int, int) { return 80, 24 })
 	live.Event(engine.Event{Kind: engine.StepStarted, At: time.Now(), Step: "a", Node: "cp-1", Title: "pull"})
 	for _, o := range []engine.Observer{NewLines(&lines), live} {
 		o.Event(note)

@@ -75,7 +75,7 @@ func WriteResult(w io.Writer, r *Result) error {
 	return err
 }
 
-func seconds(s float64) string { return duration(time.Duration(s * float64(time.Second))) }
+func seconds(s float64) string { return Duration(time.Duration(s * float64(time.Second))) }
 
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))

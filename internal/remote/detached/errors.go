@@ -23,6 +23,9 @@ func (e *LostError) Error() string {
 	return fmt.Sprintf("%s: execution %s is lost: %s; whether its work is done has to be looked at", e.Host, e.Execution, e.Reason)
 }
 
+// Lost tells that the step must be looked at.
+func (*LostError) Lost() bool { return true }
+
 // FencedError is a host that a newer run owns. Nothing was started.
 type FencedError struct {
 	Host       string

@@ -21,7 +21,7 @@ import (
 // its end first and is part of what is to be done, as are arguments and environment.
 //
 // Errors: *remote.ExitError (within *[TimeoutError] or *[TerminatedError] when the
-// command did not end by itself), *[LostError], *[FencedError],
+// command did not end by itself), *[LostError] (also when a shutdown terminated it), *[FencedError],
 // *[OtherCommandError], *[StartError], *remote.ConnectionError.
 func (e *Executor) Run(ctx context.Context, h remote.Host, id plan.Execution, c remote.Command, progress func(line string)) (remote.Result, error) {
 	j, err := e.job(id, c)
@@ -46,10 +46,16 @@ func (e *Executor) Run(ctx context.Context, h remote.Host, id plan.Execution, c 
 		}
 		a.pause = e.retry
 		a.out.add(&r)
-		if result, ended, err := a.judge(&r); ended {
-			a.out.end()
-			return result, err
+		result, ended, err := a.judge(&r)
+		if !ended {
+			continue
 		}
+		a.out.end()
+		var terminated *TerminatedError
+		if errors.As(err, &terminated) && a.shutDown(ctx) {
+			err = &LostError{Host: h.String(), Execution: id, Reason: "the host was shut down while the command ran", Stdout: a.out.stdout, Stderr: a.out.stderr}
+		}
+		return result, err
 	}
 }
 

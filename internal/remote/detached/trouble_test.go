@@ -108,6 +108,18 @@ func TestTerminated(t *testing.T) {
 	}
 }
 
+// A shutdown terminates the command in order, and then the host is another boot: how
+// far the command came is not known.
+func TestShutDown(t *testing.T) {
+	n := newNode(t)
+	_, err := n.executor(run, 1).Run(t.Context(), n.host, execution("apply"),
+		remote.Command{Argv: []string{"sh", "-c", `echo said; echo second boot >"$0"; kill $PPID; kill $$`, n.boot}}, nil)
+	var lost *detached.LostError
+	if !errors.As(err, &lost) || !lost.Lost() || !strings.Contains(err.Error(), "shut down") || string(lost.Stdout) != "said\n" {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	n := newNode(t)
 	_, err := n.executor(run, 1).Run(t.Context(), n.host, execution("apply"),

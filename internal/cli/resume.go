@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/pkg/cluster"
+)
+
+// resume goes on with the run of the cluster that was last gone on with, whichever
+// machine did. Where the API does not answer the run is found over SSH alone, and
+// the API is waited for: the interrupted step may be what restarts it.
+func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window) error {
+	apiErr := s.connect(looking)
+	if apiErr != nil && !unanswered(apiErr) {
+		return apiErr
+	}
+	r, err := s.find(looking)
+	if errors.Is(err, errNoRun) {
+		return errors.Join(&usageError{err: errors.New(errNoRun.Error() + " or on a control plane"), hint: "start one: kup apply --to VERSION"}, apiErr)
+	}
+	if err != nil {
+		return err
+	}
+	if r.over() {
+		fmt.Fprintf(s.sys.out, "Run %s is done; nothing to resume.\n", r.id)
+		return nil
+	}
+	fmt.Fprintf(s.sys.err, "Resuming run %s: %s\n", r.id, r.standing())
+	if r.where != here {
+		fmt.Fprintf(s.sys.err, "It was last gone on with by %s; what is known of it is from %s.\n", r.state.Holder, r.where)
+	}
+	if err := w.forecast(s.sys.out, r.plan, r.state.Done); err != nil {
+		return err
+	}
+	if !o.yes {
+		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
+			return err
+		}
+	}
+	if apiErr != nil {
+		if err := s.awaitAPI(looking, apiErr); err != nil {
+			return err
+		}
+	}
+	if err := s.sameCluster(looking, r.plan); err != nil {
+		return err
+	}
+	return s.execute(ctx, r, w)
+}
+
+// find asks this machine and every control plane for the last run. All must answer:
+// the one that does not may know more than the others.
+func (s *session) find(ctx context.Context) (*runRecord, error) {
+	peers, err := s.controlPlanes()
+	if err != nil {
+		return nil, err
+	}
+	all := shelves(ctx, peers)
+	if err := unasked(all); err != nil {
+		return nil, err
+	}
+	id, err := s.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := findRun(ctx, id.UID, all)
+	if err != nil {
+		return nil, err
+	}
+	if g.damaged != nil {
+		fmt.Fprintf(s.sys.err, "kup: passed over: %v\n", g.damaged)
+	}
+	return g.runRecord, nil
+}
+
+// identity tells which cluster this is; nothing while the API is not reached.
+func (s *session) identity(ctx context.Context) (cluster.Identity, error) {
+	if s.api == nil {
+		return cluster.Identity{}, nil
+	}
+	return s.api.Identity(ctx)
+}
+
+// unanswered tells of an API that may be there again in a while, other than one
+// that is not configured or refuses this caller.
+func unanswered(err error) bool {
+	connect := new(kube.ConnectError)
+	if !errors.As(err, &connect) || connect.Endpoint == "" {
+		return false
+	}
+	if is[*tls.CertificateVerificationError](err) {
+		return false
+	}
+	var status apierrors.APIStatus
+	return !errors.As(err, &status) || status.Status().Code >= http.StatusInternalServerError
+}
+
+// betweenCalls is how often an API that is away is asked again.
+const betweenCalls = 5 * time.Second
+
+// awaitAPI waits until the API answers, for as long as a gate would.
+func (s *session) awaitAPI(ctx context.Context, last error) error {
+	fmt.Fprintf(s.sys.err, "%v\nWaiting for the API, for %s at most.\n", last, s.inv.Gates.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, s.inv.Gates.Timeout)
+	defer cancel()
+	tick := time.NewTicker(max(s.sys.seams.pace(betweenCalls), time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-bounded.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return &begunError{fmt.Errorf("the API did not come back: %w", last)}
+		case <-tick.C:
+		}
+		err := s.connect(bounded)
+		if err == nil || (bounded.Err() == nil && !unanswered(err)) {
+			return err
+		}
+		if bounded.Err() == nil {
+			last = err
+		}
+	}
+}

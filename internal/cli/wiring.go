@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/gate"
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// This file gives the engine what it declares, made of this session's sides.
+
+// progress chooses how the run is shown.
+func (s *session) progress() (engine.Observer, func()) {
+	if s.global.logFormat == "json" {
+		return report.NewJSON(s.sys.err), func() {}
+	}
+	if f, ok := terminal(s.sys.err); ok && os.Getenv("TERM") != "dumb" {
+		live := report.NewLive(f, func() (width, height int) {
+			width, height, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 80, 24
+			}
+			return width, height
+		})
+		return live, live.Close
+	}
+	return report.NewLines(s.sys.err), func() {}
+}
+
+func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hears) map[plan.Kind]engine.Runner {
+	out := map[plan.Kind]engine.Runner{}
+	api := apiSide{Client: s.api, may: lease.Check, pace: s.sys.seams.Pace}
+	for kind, r := range step.New(step.Deps{
+		Hosts: s.hosts, Executor: x, Last: m.last,
+		Cluster: api, Schedule: s.api, Drainer: api,
+		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{},
+		Artefacts: m, Observer: observer,
+	}) {
+		out[kind] = r
+	}
+	return out
+}
+
+func (s *session) gates(p *plan.Plan, m *memory) *gate.Set {
+	seams := s.sys.seams
+	return gate.New(gate.Deps{
+		APIServers: s.apiServers(p), Nodes: nodesSide{s.api}, Etcd: s.etcd, Certificates: certificates{s.hosts},
+		Baselines: step.Baselines{Artefacts: m}, Workloads: s.api,
+		DNS: dns{Client: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}, Admission: s.api,
+		Facts: &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(),
+		Policy: plan.GatePolicy{
+			Sustain: seams.pace(s.inv.Gates.Sustain), Every: seams.pace(gate.DefaultEvery), Timeout: s.inv.Gates.Timeout,
+		},
+	})
+}
+
+// apiServers reaches every API server of the plan through its own node.
+func (s *session) apiServers(p *plan.Plan) apiServers {
+	return apiServers{api: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}
+}
+
+// gates fits gate.Set to the engine.
+type gates struct{ *gate.Set }
+
+func (g gates) Gate(id plan.GateID) (engine.Gate, error) { return g.Set.Gate(id) }
+
+// fence proves the lease before every mutation, and sees to it that the control
+// planes know of it. While the API is down by plan it cannot be asked, and the
+// hosts' own fence alone holds.
+type fence struct {
+	lease  *kube.Lease
+	memory *memory
+	mirror *mirror
+}
+
+func (f fence) Assert(ctx context.Context, stepID string) error {
+	var lost *kube.LostLeaseError
+	if err := f.lease.SetStep(ctx, stepID); errors.As(err, &lost) {
+		return err
+	}
+	return f.mirror.sync(ctx, f.memory.snapshot().Artefacts)
+}
+
+// drift compares the cluster with the plan before every wave.
+type drift struct {
+	session *session
+	memory  *memory
+}
+
+func (d drift) Check(ctx context.Context, p *plan.Plan, _ func(string) bool) error {
+	now, err := d.session.api.Standing(ctx)
+	if err != nil {
+		return fmt.Errorf("look for drift: %w", err)
+	}
+	if now.Etcd.Members, err = d.session.etcd.Members(ctx); err != nil {
+		return fmt.Errorf("look for drift: %w", err)
+	}
+	if found := planner.Drift(p, d.memory.progress, &now); len(found) > 0 {
+		return &planner.DriftError{Differences: found}
+	}
+	return nil
+}
+
+// findings are what the hops' comparisons found.
+type findings struct {
+	workloads, deprecated []string
+	unready               map[string]float64
+}
+
+func (s *session) findings(p *plan.Plan, m *memory) *findings {
+	f := &findings{}
+	for i := range p.Hops {
+		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
+		if err != nil {
+			fmt.Fprintf(s.sys.err, "kup: %v\n", err)
+		}
+		if ok {
+			f.workloads = append(f.workloads, result.Workloads()...)
+			f.deprecated = append(f.deprecated, result.DeprecatedUses()...)
+		}
+	}
+	return f
+}
+
+func (h hears) span(from, to time.Time) { h.Spent(engine.SpentRemote, from, to) }
