@@ -96,7 +96,7 @@ func (b *badInput) try(ctx context.Context, c badCase) (row []string, err error)
 	if err != nil {
 		return row, err
 	}
-	args := []string{"apply", "-f", file, "--to", "v" + b.to, "--yes"}
+	args := []string{"apply", "-f", file, "--to", "v" + b.to, "--yes", acceptNotices}
 	if c.args != nil {
 		args = c.args(b, file)
 	}

@@ -140,7 +140,7 @@ func TestPodsJudge(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPods()
 			tt.looks(p)
-			j := p.judge(d)
+			j := p.judge(d, &away{})
 			if j.Moved != tt.moved {
 				t.Errorf("moved %d, want %d", j.Moved, tt.moved)
 			}

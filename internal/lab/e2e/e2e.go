@@ -31,6 +31,8 @@ type Scenario struct {
 	Summary string
 
 	controlPlanes, workers int
+	// hops is over how many minors it goes; zero: one.
+	hops int
 	// withoutKup needs no binary under test.
 	withoutKup bool
 	run        func(context.Context, *env) error
@@ -58,6 +60,22 @@ func Scenarios() []Scenario {
 		{
 			Name: "bad-input", Summary: "everything an operator can get wrong: the right exit code, one clear error, nothing touched",
 			controlPlanes: 1, workers: 1, run: runBadInput,
+		},
+		{
+			Name: "crash", Summary: "three control planes and two workers: kup is killed in the middle of five things and resumed each time; nothing is lost, nothing is done twice",
+			controlPlanes: 3, workers: 2, run: runCrash,
+		},
+		{
+			Name: "faults", Summary: "three control planes and two workers: SSH, power, packages and budgets fail; kup waits or stops with a hint, then goes on",
+			controlPlanes: 3, workers: 2, run: runFaults,
+		},
+		{
+			Name: "two-operators", Summary: "three control planes and two workers: a second operator is refused, takes over a run that was left, and the first comes back to find itself fenced off",
+			controlPlanes: 3, workers: 2, run: runTwoOperators,
+		},
+		{
+			Name: "two-hops", Summary: "three control planes and two workers, two minors up in one apply, judged as hop after each",
+			controlPlanes: 3, workers: 2, hops: 2, run: runTwoHops,
 		},
 		{
 			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",

@@ -23,9 +23,8 @@ const (
 	defaultFrom = "1.33"
 	tearDown    = 3 * time.Minute
 	// clientQPS is enough for a snapshot of everything not to take minutes.
-	clientQPS   = 100
-	askTimeout  = 15 * time.Second
-	nextMinorUp = 1
+	clientQPS  = 100
+	askTimeout = 15 * time.Second
 )
 
 // env is what a scenario works with.
@@ -38,8 +37,10 @@ type env struct {
 	config   *rest.Config
 	client   kubernetes.Interface
 	dynamic  dynamic.Interface
-	// from and to are minors such as "1.33".
+	// from and to are minors such as "1.33"; path is all that lie between, both
+	// included.
 	from, to string
+	path     []string
 
 	out    io.Writer // safe for concurrent use
 	since  time.Time
@@ -85,11 +86,11 @@ func (e *env) openLab(ctx context.Context) error {
 	if from == "" {
 		from = defaultFrom
 	}
-	to, err := minorAfter(from)
-	if err != nil {
+	var err error
+	if e.path, err = minors(from, max(e.scenario.hops, 1)); err != nil {
 		return err
 	}
-	e.from, e.to = from, to
+	e.from, e.to = from, e.path[len(e.path)-1]
 	name := e.options.Lab
 	if name == "" {
 		name = "e2e-" + e.scenario.Name
@@ -104,7 +105,7 @@ func (e *env) openLab(ctx context.Context) error {
 	}
 	spec := node.Spec{
 		Name: name, ControlPlanes: e.scenario.controlPlanes, Workers: e.scenario.workers,
-		Kubernetes: e.from, Minors: []string{from, to}, Cleanup: !e.options.KeepLab,
+		Kubernetes: e.from, Minors: e.path, Cleanup: !e.options.KeepLab,
 	}
 	if e.options.ControlPlanes > 0 {
 		spec.ControlPlanes = e.options.ControlPlanes
@@ -121,12 +122,17 @@ func (e *env) openLab(ctx context.Context) error {
 	return nil
 }
 
-func minorAfter(minor string) (string, error) {
+// minors lists a minor and so many after it.
+func minors(from string, hops int) ([]string, error) {
 	var major, m int
-	if _, err := fmt.Sscanf(minor, "%d.%d", &major, &m); err != nil {
-		return "", fmt.Errorf("minor %q: want a form such as %s", minor, defaultFrom)
+	if _, err := fmt.Sscanf(from, "%d.%d", &major, &m); err != nil {
+		return nil, fmt.Errorf("minor %q: want a form such as %s", from, defaultFrom)
 	}
-	return fmt.Sprintf("%d.%d", major, m+nextMinorUp), nil
+	out := make([]string, 0, hops+1)
+	for i := range hops + 1 {
+		out = append(out, fmt.Sprintf("%d.%d", major, m+i))
+	}
+	return out, nil
 }
 
 func (e *env) connect() error {

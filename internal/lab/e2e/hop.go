@@ -29,6 +29,12 @@ type hop struct {
 	planFile string
 	applied  outcome
 	measured measured
+	// drive takes the plan to its end and sets applied; nil: one apply does it.
+	drive func(ctx context.Context, t *traffic) error
+	// more judges what is the scenario's own; nil: nothing.
+	more func(ctx context.Context) error
+	// others are the homes of further operators, searched for secrets too.
+	others []*binary
 	// summary is the last table: a row for each thing that was measured.
 	summary [][]string
 }
@@ -37,15 +43,18 @@ func (h *hop) sum(what, format string, args ...any) {
 	h.summary = append(h.summary, []string{what, fmt.Sprintf(format, args...)})
 }
 
-func runHop(ctx context.Context, e *env) error {
-	h := &hop{env: e, planFile: filepath.Join(e.dir, "plan.json")}
+func runHop(ctx context.Context, e *env) error { return newHop(e).run(ctx) }
+
+func newHop(e *env) *hop { return &hop{env: e, planFile: filepath.Join(e.dir, "plan.json")} }
+
+func (h *hop) run(ctx context.Context) error {
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
 		{"prepare", h.prepare}, {"init and plan", h.plan}, {"apply under traffic", h.apply}, {"judge", h.judge},
 	} {
-		e.printf("== %s", step.name)
+		h.printf("== %s", step.name)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
@@ -142,7 +151,7 @@ func (h *hop) initAndRead(ctx context.Context) error {
 	return nil
 }
 
-// apply takes the snapshot of before, starts the traffic, and runs kup.
+// apply takes the snapshot of before, starts the traffic, and has the plan applied.
 func (h *hop) apply(ctx context.Context) error {
 	var err error
 	if h.objects, err = takeSnapshot(ctx, h.client.Discovery(), h.dynamic, nil); err != nil {
@@ -152,9 +161,11 @@ func (h *hop) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var runErr error
-	h.applied, runErr = h.kup.run(ctx, prefixed(h.out, "kup apply | "),
-		"apply", "-f", h.lab.Inventory(), "--plan", h.planFile, "--yes")
+	drive := h.drive
+	if drive == nil {
+		drive = h.applyOnce
+	}
+	runErr := drive(ctx, t)
 	h.printf("kup apply: exit code %d after %s", h.applied.code, seconds(h.applied.took))
 	h.check(h.applied.code == exitDone, "kup apply: exit code %d: %s", h.applied.code, h.applied.errorLine())
 	wait(ctx, afterApply)
@@ -167,6 +178,22 @@ func (h *hop) apply(ctx context.Context) error {
 		h.save("traffic.json", raw)
 	}
 	return errors.Join(runErr, ctx.Err())
+}
+
+// applyArgs begin the plan.
+func (h *hop) applyArgs() []string {
+	return []string{"apply", "-f", h.lab.Inventory(), "--plan", h.planFile, "--yes", acceptNotices}
+}
+
+// resumeArgs go on with it, from the place of an inventory.
+func resumeArgs(inventory string) []string {
+	return []string{"apply", "-f", inventory, "--resume", "--yes"}
+}
+
+func (h *hop) applyOnce(ctx context.Context, _ *traffic) error {
+	var err error
+	h.applied, err = h.kup.run(ctx, prefixed(h.out, "kup apply | "), h.applyArgs()...)
+	return err
 }
 
 func wait(ctx context.Context, d time.Duration) {

@@ -29,7 +29,14 @@ func (h *hop) judge(ctx context.Context) error {
 	if err := h.judgeHosts(ctx); err != nil {
 		return err
 	}
-	h.judgeTime()
+	if h.drive == nil { // else the report is of the last part only
+		h.judgeTime()
+	}
+	if h.more != nil {
+		if err := h.more(ctx); err != nil {
+			return err
+		}
+	}
 	h.printTable("Summary", append([][]string{{"measured", "result"}}, h.summary...))
 	return nil
 }
@@ -102,7 +109,11 @@ func (h *hop) judgeLeaks() error {
 	if err := os.WriteFile(filepath.Join(plans, "plan.json"), raw, 0o600); err != nil {
 		return err
 	}
-	searched, leaks, snapshots, err := h.canaries.search(h.kup.state, h.kup.outputs, h.kup.home, plans)
+	written := []string{plans}
+	for _, b := range append([]*binary{h.kup}, h.others...) {
+		written = append(written, b.state, b.outputs, b.home)
+	}
+	searched, leaks, snapshots, err := h.canaries.search(written...)
 	if err != nil {
 		return err
 	}

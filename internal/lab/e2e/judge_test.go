@@ -150,11 +150,11 @@ func TestVersionsAndWords(t *testing.T) {
 	if lastWord("Kubernetes v1.34.4\n") != "v1.34.4" || lastWord("") != "" {
 		t.Error("last word")
 	}
-	if m, err := minorAfter("1.33"); m != "1.34" || err != nil {
+	if m, err := minors("1.33", 2); strings.Join(m, " ") != "1.33 1.34 1.35" || err != nil {
 		t.Error(m, err)
 	}
-	if _, err := minorAfter("x"); err == nil {
-		t.Error("minorAfter accepts x")
+	if _, err := minors("x", 1); err == nil {
+		t.Error("minors accepts x")
 	}
 	if !announcesOutage("note: the API server will not answer for about 60 s") || announcesOutage("all is well with the API") {
 		t.Error("announcesOutage")

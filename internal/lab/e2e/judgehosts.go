@@ -19,13 +19,8 @@ func (e *env) target(minor string) (string, error) {
 	return "", fmt.Errorf("the lab serves no %s, only %s", minor, strings.Join(e.lab.Served(), ", "))
 }
 
-// judgeHosts prints what every node says of itself and asserts that it is at
-// the target, held, Ready, schedulable, with renewed certificates.
+// judgeHosts asks every node what it is now and judges the hop by it.
 func (h *hop) judgeHosts(ctx context.Context) error {
-	want, err := h.target(h.to)
-	if err != nil {
-		return err
-	}
 	after, err := h.askHosts(ctx)
 	if err != nil {
 		return err
@@ -34,13 +29,23 @@ func (h *hop) judgeHosts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return h.judgeFacts(h.to, h.before, after, states)
+}
+
+// judgeFacts prints what every node says of itself and asserts that it is at the
+// minor's release, held, Ready, schedulable, with renewed certificates.
+func (h *hop) judgeFacts(minor string, before, after map[string]hostFacts, states map[string]string) error {
+	want, err := h.target(minor)
+	if err != nil {
+		return err
+	}
 	rows := [][]string{{"node", "kubelet", "kubeadm", "apiserver", "controller-manager", "scheduler", "etcd", "node is", "held", "certificates renewed"}}
 	for _, n := range h.lab.Nodes() {
-		rows = append(rows, h.judgeHost(n, h.before[n.Name], after[n.Name], states[n.Name], want))
+		rows = append(rows, h.judgeHost(n, before[n.Name], after[n.Name], states[n.Name], want))
 	}
-	h.judgeEtcd(after)
-	h.printTable("Nodes, asked themselves", rows)
-	h.printTable("Nodes before", h.beforeRows())
+	h.judgeEtcd(before, after)
+	h.printTable("Nodes at "+minor+", asked themselves", rows)
+	h.printTable("Nodes before", h.factRows(before))
 	return nil
 }
 
@@ -74,22 +79,22 @@ func (h *hop) judgeHost(n node.Node, before, after hostFacts, state, want string
 }
 
 // judgeEtcd wants all members at one version, none older than it was.
-func (h *hop) judgeEtcd(after map[string]hostFacts) {
+func (h *hop) judgeEtcd(was, after map[string]hostFacts) {
 	versions := map[string]bool{}
 	for name, f := range after {
 		if v := f.Static["etcd"]; v != "" {
 			versions[v] = true
-			before := h.before[name].Static["etcd"]
+			before := was[name].Static["etcd"]
 			h.check(compareVersions(v, before) >= 0, "%s: etcd went from %s to %s", name, before, v)
 		}
 	}
 	h.check(len(versions) == 1, "etcd members run different versions: %v", sortedNames(versions))
 }
 
-func (h *hop) beforeRows() [][]string {
+func (h *hop) factRows(facts map[string]hostFacts) [][]string {
 	rows := [][]string{{"node", "kubelet", "kubeadm", "apiserver", "controller-manager", "scheduler", "etcd", "held"}}
 	for _, n := range h.lab.Nodes() {
-		f := h.before[n.Name]
+		f := facts[n.Name]
 		row := []string{n.Name, f.Kubelet, f.Kubeadm}
 		for _, name := range staticPods {
 			row = append(row, orDash(f.Static[name]))

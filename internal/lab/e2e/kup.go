@@ -20,9 +20,14 @@ const (
 	exitDone    = 0
 	exitUsage   = 2
 	exitBlocked = 3
+	exitStopped = 4
 	exitLocked  = 6
 	exitDrifted = 7
 )
+
+// acceptNotices is the consent that --yes does not give: to outages and points of
+// no return.
+const acceptNotices = "--accept-notices"
 
 const kupPackage = "github.com/kup-project/kup/cmd/kup"
 
@@ -77,30 +82,11 @@ func newBinary(ctx context.Context, dir, path string) (*binary, error) {
 // and, when live is not nil, shown. An error means that kup could not be run at
 // all; any exit code is an outcome.
 func (b *binary) run(ctx context.Context, live io.Writer, args ...string) (outcome, error) {
-	o := outcome{argv: append([]string{"kup"}, args...)}
-	cmd := exec.CommandContext(ctx, b.path, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = interruptGrace
-	cmd.Dir = b.home
-	// Nothing of the caller's environment may help or harm: no agent, no
-	// kubeconfig, no ssh configuration.
-	cmd.Env = []string{"HOME=" + b.home, "XDG_STATE_HOME=" + b.state, "PATH=" + os.Getenv("PATH"), "NO_COLOR=1"}
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if live != nil {
-		cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, live), io.MultiWriter(&stderr, live)
-	}
-	began := time.Now()
-	err := cmd.Run()
-	o.took = time.Since(began)
-	o.stdout, o.stderr = stdout.Bytes(), stderr.Bytes()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		o.code, err = exit.ExitCode(), nil
-	}
+	p, err := b.start(ctx, live, args...)
 	if err != nil {
-		return o, fmt.Errorf("%s: %w", o, err)
+		return outcome{argv: append([]string{"kup"}, args...)}, err
 	}
-	return o, b.keep(o)
+	return p.wait()
 }
 
 // keep writes the output to files, so that it can be searched for secrets.

@@ -94,13 +94,15 @@ type judgement struct {
 	// Restarts outside kube-system, and Unexplained pods that left a node that
 	// was not drained: each is a fault.
 	Restarts, Unexplained []string
-	// SystemRestarts and SystemReplaced are for information.
-	SystemRestarts, SystemReplaced int
+	// SystemRestarts, SystemReplaced and AwayRestarts (on nodes that the scenario
+	// took away) are for information.
+	SystemRestarts, SystemReplaced, AwayRestarts int
 }
 
 // judge holds the pods against the drains. Pods of Jobs end by themselves; pods
-// of DaemonSets never move, not even off a drained node.
-func (p *pods) judge(d *drains) judgement {
+// of DaemonSets never move, not even off a drained node. Where the scenario itself
+// took a node away its containers start anew.
+func (p *pods) judge(d *drains, gone *away) judgement {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var j judgement
@@ -115,7 +117,11 @@ func (p *pods) judge(d *drains) judgement {
 			continue
 		}
 		j.Pods++
-		j.Restarts = append(j.Restarts, restarted...)
+		if gone.has(s.node) {
+			j.AwayRestarts += len(restarted)
+		} else {
+			j.Restarts = append(j.Restarts, restarted...)
+		}
 		if !leaving || s.owner == "Job" {
 			continue
 		}

@@ -2,14 +2,13 @@ package e2e
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 )
 
 // runSingle upgrades a cluster of one control plane: what the plan says before,
 // what apply asks for, that it then works.
 func runSingle(ctx context.Context, e *env) error {
-	h := &hop{env: e, planFile: filepath.Join(e.dir, "plan.json")}
+	h := newHop(e)
 	var err error
 	if h.before, err = e.askHosts(ctx); err != nil {
 		return err
@@ -24,12 +23,16 @@ func runSingle(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	o, err = e.kup.run(ctx, prefixed(e.out, "kup apply, no --yes | "), "apply", "-f", e.lab.Inventory(), "--plan", h.planFile)
-	if err != nil {
-		return err
+	// Neither silence nor consent to the steps is consent to an outage.
+	for _, agreed := range [][]string{nil, {"--yes"}} {
+		args := append([]string{"apply", "-f", e.lab.Inventory(), "--plan", h.planFile}, agreed...)
+		o, err = e.kup.run(ctx, prefixed(e.out, "kup apply, not agreed to | "), args...)
+		if err != nil {
+			return err
+		}
+		e.check(o.code == exitUsage, "%s, without a terminal: exit code %d, want %d: %s", o, o.code, exitUsage, o.errorLine())
+		e.check(announcesOutage(o.output()), "%s does not announce that the API will be away", o)
 	}
-	e.check(o.code == exitUsage, "apply without --yes and without a terminal: exit code %d, want %d: %s", o.code, exitUsage, o.errorLine())
-	e.check(announcesOutage(o.output()), "apply does not announce that the API will be away")
 	after, err := e.fingerprints(ctx)
 	if err != nil {
 		return err
@@ -37,8 +40,7 @@ func runSingle(ctx context.Context, e *env) error {
 	for _, c := range changed(before, after) {
 		e.check(false, "apply that was not agreed to touched %s", c)
 	}
-	h.applied, err = e.kup.run(ctx, prefixed(e.out, "kup apply | "), "apply", "-f", e.lab.Inventory(), "--plan", h.planFile, "--yes")
-	if err != nil {
+	if err := h.applyOnce(ctx, nil); err != nil {
 		return err
 	}
 	if !e.check(h.applied.code == exitDone, "kup apply: exit code %d: %s", h.applied.code, h.applied.errorLine()) {
@@ -75,7 +77,7 @@ func runNoop(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	first, err := e.kup.run(ctx, prefixed(e.out, "kup apply | "), "apply", "-f", e.lab.Inventory(), "--to", "v"+e.to, "--yes")
+	first, err := e.kup.run(ctx, prefixed(e.out, "kup apply | "), "apply", "-f", e.lab.Inventory(), "--to", "v"+e.to, "--yes", acceptNotices)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (t *traffic) end(ctx context.Context, e *env) (measured, error) {
 	// The accounts are read again for the requests that were still under way.
 	m := measured{
 		outside: until(t.web.Report(), outside.Until), api: until(t.api.Report(), api.Until),
-		windows: t.watcher.drains.all(), pods: t.watcher.pods.judge(t.watcher.drains), blind: t.watcher.blind,
+		windows: t.watcher.drains.all(), pods: t.watcher.pods.judge(t.watcher.drains, t.watcher.away), blind: t.watcher.blind,
 		stall: t.stall,
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -89,7 +89,7 @@ func (t *traffic) end(ctx context.Context, e *env) (measured, error) {
 	if err != nil {
 		return m, err
 	}
-	m.inside, err = inside.since(t.insideBefore)
+	m.inside, err = inside.since(t.insideBefore.without(t.watcher.away))
 	return m, err
 }
 
@@ -201,6 +201,9 @@ func (e *env) judgePods(m measured) {
 	e.printTable("Drains, as seen by polling nodes", rows)
 	e.printf("pods seen outside kube-system: %d; moved off drained nodes: %d; in kube-system: %d pods replaced, %d containers restarted; longest time between two looks: %s; a timer of the harness was at worst %s late",
 		m.pods.Pods, m.pods.Moved, m.pods.SystemReplaced, m.pods.SystemRestarts, seconds(m.blind), seconds(m.stall))
+	if m.pods.AwayRestarts > 0 {
+		e.printf("containers restarted on nodes that the scenario took away: %d", m.pods.AwayRestarts)
+	}
 	for _, r := range m.pods.Restarts {
 		e.check(false, "restart: %s", r)
 	}

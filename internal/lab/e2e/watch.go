@@ -21,6 +21,7 @@ type watcher struct {
 	client kubernetes.Interface
 	drains *drains
 	pods   *pods
+	away   *away
 	// addresses of the nodes, by name; they do not change in a lab.
 	addresses map[string]string
 	// blind is the longest time between two looks that succeeded.
@@ -28,7 +29,7 @@ type watcher struct {
 }
 
 func newWatcher(ctx context.Context, client kubernetes.Interface) (*watcher, error) {
-	w := &watcher{client: client, drains: newDrains(), pods: newPods(), addresses: map[string]string{}}
+	w := &watcher{client: client, drains: newDrains(), pods: newPods(), away: &away{}, addresses: map[string]string{}}
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
@@ -85,11 +86,14 @@ func (w *watcher) look(ctx context.Context) error {
 	return nil
 }
 
-// targets are host:port of a node port on every node that may be scheduled to.
+// targets are host:port of a node port on every node that may be scheduled to and
+// was not taken away by the scenario.
 func (w *watcher) targets(port int) []string {
 	var out []string
 	for _, name := range w.drains.schedulable() {
-		out = append(out, fmt.Sprintf("%s:%d", w.addresses[name], port))
+		if !w.away.has(name) {
+			out = append(out, fmt.Sprintf("%s:%d", w.addresses[name], port))
+		}
 	}
 	return out
 }

@@ -78,6 +78,17 @@ func askInside(ctx context.Context, client kubernetes.Interface) (insideCounters
 	return out, nil
 }
 
+// without leaves out the probers of nodes that the scenario took away.
+func (now insideCounters) without(gone *away) insideCounters {
+	out := insideCounters{}
+	for uid, r := range now {
+		if !gone.has(r.Node) {
+			out[uid] = r
+		}
+	}
+	return out
+}
+
 // since is what the probers counted between two readings. A prober that is not
 // the one of before lost its account, which is an error: it must survive.
 func (now insideCounters) since(before insideCounters) (probe.Report, error) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
-	"time"
 
 	"github.com/kup-project/kup/internal/lab/artifact"
 )
@@ -49,18 +47,11 @@ func (u *bringUp) startNode(ctx context.Context, n Node) error {
 			args = append(args, "--add-host", other.Name+":"+other.IP)
 		}
 	}
-	args = append(append(args, u.privs...), u.lab.state.Image, "/usr/local/sbin/kup-lab-entrypoint")
+	args = append(append(append(args, u.privs...), u.lab.state.Image), firstProgram()...)
 	if _, err := docker(ctx, args...); err != nil {
 		return err
 	}
-	err := poll(ctx, 2*time.Minute, 300*time.Millisecond, func(ctx context.Context) error {
-		out, err := docker(ctx, "exec", name, "systemctl", "is-system-running")
-		if state := strings.TrimSpace(out); state == "running" || state == "degraded" {
-			return nil
-		}
-		return fmt.Errorf("systemd says %q: %w", out, err)
-	})
-	if err != nil {
+	if err := booted(ctx, name); err != nil {
 		logs, _ := docker(ctx, "logs", "--tail", "20", name)
 		return fmt.Errorf("%w\n%s", err, logs)
 	}
