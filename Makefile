@@ -14,7 +14,7 @@ KUBERNETES     ?= 1.33
 SCENARIO       ?= hop
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e e2e-all e2e-list lab-up lab-down lab-status lab-ssh bench clean
+.PHONY: help build test lint e2e e2e-all e2e-list demo demo-record crash-matrix lab-up lab-down lab-status lab-ssh bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -47,6 +47,16 @@ e2e-all: bin/kup-lab ## every scenario, one after the other
 
 e2e-list: bin/kup-lab ## the scenarios
 	bin/kup-lab e2e --list
+
+demo: ## a modelled 3 + 5 cluster goes from v1.31 to v1.34, disturbed on the way: Go only, no root, no container
+	@began=$$(date +%s); $(MAKE) --no-print-directory -s bin/kup-lab && echo "built in $$(($$(date +%s) - began)) s"
+	@bin/kup-lab demo
+
+demo-record: bin/kup-lab ## the same, recorded to docs/demo.cast and drawn as docs/demo.svg
+	bin/kup-lab record --cast docs/demo.cast --svg docs/demo.svg --title "kup apply --to v1.34" --width 120 --height 30 -- bin/kup-lab demo --pause 1500ms
+
+crash-matrix: bin/kup-lab ## kup killed around every step of two hops of a modelled 3 + 3 cluster, and resumed
+	bin/kup-lab crash-matrix
 
 lab-up: bin/kup-lab ## a real kubeadm cluster: NAME= CONTROL_PLANES= WORKERS= KUBERNETES=
 	bin/kup-lab up --name $(NAME) --control-planes $(CONTROL_PLANES) --workers $(WORKERS) --kubernetes $(KUBERNETES) $(LAB_FLAGS)

@@ -34,11 +34,12 @@ func run(ctx context.Context, args []string) int {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kup-lab",
-		Short:         "Real kubeadm clusters in containers, to try kup on",
+		Short:         "Clusters to try kup on: real ones in containers, modelled ones in this process",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(upCommand(), downCommand(), statusCommand(), sshCommand(), buildCommand(), dockerStopCommand(), e2eCommand())
+	root.AddCommand(upCommand(), downCommand(), statusCommand(), sshCommand(), buildCommand(), dockerStopCommand(), e2eCommand(),
+		hollowCommand(), demoCommand(), recordCommand(), crashMatrixCommand(), crashKupCommand())
 	return root
 }
 

@@ -125,9 +125,15 @@ func TestLastRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(newest), "zz-notes"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.CopyFS(newest+".left", os.DirFS(newest)); err != nil {
+		t.Fatal(err)
+	}
 	r, err := lastRun(testUID)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if runs, err := runsHere(testUID); err != nil || len(runs) != 2 {
+		t.Errorf("%v %v", runs, err)
 	}
 	if r.dir != newest || r.id != "20260102-030406-000000" || r.plan.ID != p.ID {
 		t.Errorf("%+v", r)

@@ -71,6 +71,9 @@ func runsHere(clusterUID string) ([]knownRun, error) {
 	}
 	var out []knownRun
 	for _, e := range entries {
+		if !namesDirectory.MatchString(e.Name()) {
+			continue // put aside by hand
+		}
 		content, err := os.ReadFile(filepath.Join(base, e.Name(), journal.File))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):

@@ -73,7 +73,7 @@ func (e *executions) hint(ctx context.Context, h remote.Host, x plan.Execution, 
 	}
 	st, stateErr := e.executor.State(ctx, h, x)
 	if stateErr == nil && st.Phase == Lost {
-		return fmt.Sprintf("%s restarted while this ran, and how it ended is not known; look at the node, then run kup apply again to take the step anew", h)
+		return fmt.Sprintf("%s restarted while this ran, and how it ended is not known; the step is taken anew unless it turns out to be done", h)
 	}
 	return ""
 }

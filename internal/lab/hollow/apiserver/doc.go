@@ -11,6 +11,7 @@
 //
 // It is no API server for anybody but the lab: whoever shows a certificate may do
 // everything, webhooks are not called, fields are not validated beyond their types,
-// custom resources are served in their storage version only, and server-side apply
-// merges and takes every field it is given, but removes none.
+// custom resources are served in their storage version only, server-side apply
+// merges and takes every field it is given, but removes none, and answers are JSON
+// over HTTP/1.1, whatever else the client would take.
 package apiserver

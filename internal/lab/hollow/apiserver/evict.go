@@ -49,11 +49,8 @@ func (s *Store) Evict(namespace, name string, d metav1.DeleteOptions) error {
 
 // disrupts tells whether a pod's end is for a budget to allow.
 func disrupts(p *corev1.Pod) bool {
-	switch p.Status.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed, corev1.PodPending:
-		return false
-	}
-	return p.DeletionTimestamp == nil
+	over := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+	return !over && p.Status.Phase != corev1.PodPending && p.DeletionTimestamp == nil
 }
 
 // spend takes one disruption from the pod's budget, if it has one. The lock is

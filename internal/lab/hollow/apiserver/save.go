@@ -84,7 +84,7 @@ func (s *Store) load(raw json.RawMessage) error {
 		if err != nil {
 			return err
 		}
-		t.records[r.key()] = r
+		t.put(r)
 		s.defined(t.resource, "", r)
 		return nil
 	}

@@ -157,6 +157,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"POST", "/api/v1/namespaces/default/configmaps", "", "application/json", "{", 400},
 		{"POST", "/api/v1/namespaces/default/configmaps", "", "application/json", `{"kind":"Secret","apiVersion":"v1"}`, 400},
 		{"POST", "/api/v1/namespaces/default/configmaps", "", "application/json", `{}`, 422},
+		{"PUT", "/api/v1/namespaces/default/pods/p", "", "application/json", `{"metadata":"none"}`, 400},
+		{"PATCH", "/api/v1/namespaces/default/pods/p", "", "application/merge-patch+json", `{"metadata":[]}`, 400},
 		{"PATCH", "/api/v1/namespaces/default/pods/p", "", "application/cbor", "{}", 415},
 		{"PUT", "/api/v1/namespaces/default/pods/p", "", "application/json", `{"metadata":{"name":"q"}}`, 400},
 		{"PUT", "/api/v1/namespaces/default/pods/q", "", "application/json", `{"metadata":{"name":"q"}}`, 404},

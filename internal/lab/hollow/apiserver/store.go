@@ -2,7 +2,6 @@ package apiserver
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -130,7 +129,7 @@ func (s *Store) Update(gvr schema.GroupVersionResource, o *unstructured.Unstruct
 		return nil, err
 	}
 	r, err := s.change(t, o.GetNamespace(), o.GetName(), writing{trusted: true}, func(*unstructured.Unstructured) (*unstructured.Unstructured, error) {
-		return o.DeepCopy(), nil
+		return plain(o)
 	})
 	if err != nil {
 		return nil, err
@@ -201,10 +200,6 @@ func (s *Store) list(gvr schema.GroupVersionResource, namespace string) ([]*reco
 
 // now is the servers' clock, to the second as objects have it.
 func now() string { return time.Now().UTC().Format(time.RFC3339) }
-
-func nameOf(r *resource, namespace, name string) string {
-	return fmt.Sprintf("%s %s", r.singular(), key(namespace, name))
-}
 
 // ResourceOf gives the resource that has the objects of a kind.
 func (s *Store) ResourceOf(kind schema.GroupVersionKind) (schema.GroupVersionResource, error) {

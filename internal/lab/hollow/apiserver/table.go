@@ -11,13 +11,16 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// history is how many changes a resource remembers for those who watch it.
-const history = 1024
+// history is how many changes a resource remembers at least, for those who watch.
+const history = 512
 
 // table is all objects of one resource. It is guarded by its store.
 type table struct {
 	resource *resource
 	records  map[string]*record // by key
+	// order is the records by key, as etcd has them. It is made anew, never changed,
+	// so that whoever lists may keep it.
+	order []*record
 	// log is the newest changes, oldest first; forgotten is the revision of the
 	// newest one that is no longer there.
 	log       []event
@@ -28,6 +31,7 @@ type table struct {
 
 // record is an object at a revision. It never changes.
 type record struct {
+	key      string
 	object   *unstructured.Unstructured
 	raw      []byte // the object as JSON
 	revision int64
@@ -54,7 +58,7 @@ func newRecord(o *unstructured.Unstructured, revision int64) (*record, error) {
 	if err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
-	return &record{object: o, raw: raw[:len(raw)-1], revision: revision}, nil // it ends with a line break
+	return &record{key: key(o.GetNamespace(), o.GetName()), object: o, raw: raw[:len(raw)-1], revision: revision}, nil // it ends with a line break
 }
 
 func key(namespace, name string) string {
@@ -64,8 +68,6 @@ func key(namespace, name string) string {
 	return namespace + "/" + name
 }
 
-func (r *record) key() string { return key(r.object.GetNamespace(), r.object.GetName()) }
-
 func (t *table) get(namespace, name string) (*record, error) {
 	r := t.records[key(namespace, name)]
 	if r == nil {
@@ -74,17 +76,38 @@ func (t *table) get(namespace, name string) (*record, error) {
 	return r, nil
 }
 
-// list gives the records of a namespace, or of all when it is empty, in etcd's
-// order.
+// list gives the records of a namespace, or of all when it is empty, by key. They
+// are shared.
 func (t *table) list(namespace string) []*record {
-	out := make([]*record, 0, len(t.records))
-	for _, r := range t.records {
-		if namespace == "" || r.object.GetNamespace() == namespace {
-			out = append(out, r)
-		}
+	if namespace == "" || !t.resource.namespaced {
+		return t.order
 	}
-	slices.SortFunc(out, func(a, b *record) int { return cmp.Compare(a.key(), b.key()) })
-	return out
+	from, _ := t.find(namespace + "/")
+	to, _ := t.find(namespace + "0") // which is what comes after the slash
+	return t.order[from:to:to]
+}
+
+// find gives where a key is, or would be.
+func (t *table) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(t.order, key, func(r *record, key string) int { return cmp.Compare(r.key, key) })
+}
+
+func (t *table) put(r *record) {
+	t.records[r.key] = r
+	i, there := t.find(r.key)
+	t.order = slices.Clone(t.order)
+	if there {
+		t.order[i] = r
+	} else {
+		t.order = slices.Insert(t.order, i, r)
+	}
+}
+
+func (t *table) remove(key string) {
+	delete(t.records, key)
+	if i, there := t.find(key); there {
+		t.order = slices.Delete(slices.Clone(t.order), i, i+1)
+	}
 }
 
 // remember logs a change and wakes those who watch.

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/validation"
-	"k8s.io/apimachinery/pkg/api/validation/path"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/rand"
@@ -120,6 +120,11 @@ func checkKind(r *resource, o *unstructured.Unstructured) error {
 	if o.Object == nil {
 		o.Object = map[string]any{}
 	}
+	if m, there := o.Object["metadata"]; there {
+		if _, ok := m.(map[string]any); !ok {
+			return apierrors.NewBadRequest("the object provided is unrecognized: metadata is no object")
+		}
+	}
 	if version, kind := o.GetAPIVersion(), o.GetKind(); version == "" && kind == "" {
 		o.SetGroupVersionKind(r.gvk())
 	} else if o.GroupVersionKind() != r.gvk() {
@@ -136,12 +141,20 @@ func checkName(r *resource, name string) error {
 	check := validation.NameIsDNSSubdomain
 	switch {
 	case r.Group == "rbac.authorization.k8s.io":
-		check = path.ValidatePathSegmentName
+		check = pathSegment
 	case r.Resource == "namespaces" || r.Resource == "services":
 		check = validation.NameIsDNSLabel
 	}
 	if wrong := check(name, false); len(wrong) > 0 {
 		return apierrors.NewInvalid(r.gvk().GroupKind(), name, field.ErrorList{field.Invalid(at, name, wrong[0])})
+	}
+	return nil
+}
+
+// pathSegment is what the names of roles need to be: "system:node" is one.
+func pathSegment(name string, _ bool) []string {
+	if name == "." || name == ".." || strings.ContainsAny(name, "/%") {
+		return []string{"may not be '.' or '..', nor contain '/' or '%'"}
 	}
 	return nil
 }
@@ -275,9 +288,9 @@ func (s *Store) commit(t *table, kind watch.EventType, old *record, o *unstructu
 	value := r.raw
 	if kind == watch.Deleted {
 		value = nil
-		delete(t.records, r.key())
+		t.remove(r.key)
 	} else {
-		t.records[r.key()] = r
+		t.put(r)
 	}
 	t.remember(event{kind: kind, revision: r.revision, old: old, now: r})
 	if s.mirror != nil {

@@ -1,8 +1,11 @@
 package controllers_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/kup-project/kup/internal/lab/hollow/apiserver"
+	"github.com/kup-project/kup/internal/lab/hollow/apiserver/controllers"
 )
 
 func TestDeploymentRollsOut(t *testing.T) {
@@ -330,6 +334,41 @@ func TestNamespacesAndJobs(t *testing.T) {
 		return ""
 	})
 	l.ready("tidy", 0)
+}
+
+// Without an API server the controllers do nothing, and go on when there is one.
+func TestControllersNeedTheAPI(t *testing.T) {
+	s := apiserver.NewStore()
+	var able atomic.Bool
+	asked := make(chan struct{}, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		controllers.Run(ctx, s, controllers.Options{Pace: 0.001, Able: func() bool {
+			select {
+			case asked <- struct{}{}:
+			default:
+			}
+			return able.Load()
+		}})
+	})
+	defer running.Wait()
+	defer cancel()
+	l := &lab{t: t, store: s}
+	create(l, deployments, deployment("web", 2))
+	for range 5 {
+		<-asked
+	}
+	if n := len(l.podsOf("web")); n != 0 {
+		t.Errorf("%d pods without an API server", n)
+	}
+	able.Store(true)
+	l.eventually(func() string {
+		if n := len(l.podsOf("web")); n != 2 {
+			return fmt.Sprintf("%d pods", n)
+		}
+		return ""
+	})
 }
 
 func resourceVersion(t *testing.T, p *corev1.Pod) int {

@@ -29,8 +29,9 @@ func (c *controllers) syncServices() error {
 		if err != nil {
 			return err
 		}
+		selector := labels.SelectorFromSet(s.Spec.Selector)
 		theirs = filter(theirs, func(p *corev1.Pod) bool {
-			return labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(p.Labels)) && p.Status.PodIP != "" &&
+			return selector.Matches(labels.Set(p.Labels)) && p.Status.PodIP != "" &&
 				p.Status.Phase != corev1.PodSucceeded && p.Status.Phase != corev1.PodFailed
 		})
 		if err := c.syncSlice(s, theirs); err != nil {

@@ -40,13 +40,16 @@ var (
 	kindDaemonSet   = appsv1.SchemeGroupVersion.WithKind("DaemonSet")
 )
 
-// sameTemplate compares two templates but for the labels that a controller adds.
+// sameTemplate compares two templates but for the label that a controller adds.
 func sameTemplate(a, b *corev1.PodTemplateSpec) bool {
-	a, b = a.DeepCopy(), b.DeepCopy()
-	for _, t := range []*corev1.PodTemplateSpec{a, b} {
-		delete(t.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+	x, y := *a, *b
+	for _, t := range []*corev1.PodTemplateSpec{&x, &y} {
+		if _, there := t.Labels[appsv1.DefaultDeploymentUniqueLabelKey]; there {
+			t.Labels = maps.Clone(t.Labels)
+			delete(t.Labels, appsv1.DefaultDeploymentUniqueLabelKey)
+		}
 	}
-	return equality.Semantic.DeepEqual(a, b)
+	return equality.Semantic.DeepEqual(&x, &y)
 }
 
 // with adds a label to a copy of the labels.
