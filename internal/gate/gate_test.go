@@ -127,6 +127,8 @@ func TestGates(t *testing.T) {
 	ok := fakeServer{version: v34}
 	down := fakeServer{version: v33, ready: errIO, err: errIO}
 	web := cluster.Workload{Kind: "Deployment", Namespace: "shop", Name: "web", Desired: 3, Ready: 3}
+	dns := cluster.Workload{Kind: "Deployment", Namespace: "kube-system", Name: "coredns", Desired: 2, Ready: 2}
+	rolling := func(w cluster.Workload) cluster.Workload { w.RollingOut = true; return w }
 	two := web
 	two.Ready = 2
 	scaled := web
@@ -199,6 +201,9 @@ func TestGates(t *testing.T) {
 
 		{"workloads", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{two}, workIs: []cluster.Workload{web}}, plan.Holds, ""},
 		{"workloads short", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{web}, workIs: []cluster.Workload{two}}, plan.NotYet, "Deployment shop/web has 2 of 3 pods ready"},
+		{"workloads rolled out by their owner", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{web}, workIs: []cluster.Workload{rolling(web)}}, plan.Holds, ""},
+		{"add-on rolling out", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{dns}, workIs: []cluster.Workload{rolling(dns)}}, plan.NotYet, "Deployment kube-system/coredns is still being rolled out"},
+		{"add-on that was rolling out before", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{rolling(dns)}, workIs: []cluster.Workload{rolling(dns)}}, plan.Holds, ""},
 		{"workloads scaled down", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{web}, workIs: []cluster.Workload{scaled}}, plan.Holds, ""},
 		{"workloads deleted", "workloads-at-baseline:@1.34", &fake{workWas: []cluster.Workload{web}}, plan.Holds, ""},
 		{"workloads unknown", "workloads-at-baseline:@1.34", &fake{err: errIO}, plan.CannotTell, "connection refused"},

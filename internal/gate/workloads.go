@@ -9,6 +9,8 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
+const systemNamespace = "kube-system"
+
 // Workloads lists the controllers of pods as they are now.
 type Workloads interface {
 	Workloads(ctx context.Context) ([]cluster.Workload, error)
@@ -30,7 +32,9 @@ func (d *Deps) workloadsAtBaseline(hop string) check {
 
 // workloads wants each as ready as it was, or as it now asks to be when its owner
 // scaled it down. One that was deleted is not waited for: the comparison at the
-// end of the hop names it.
+// end of the hop names it. In kube-system, where the hop itself changes templates,
+// the pods that count are those of the new template: the old ones are ready until
+// the controller has noticed. Elsewhere a rollout is its owner's affair.
 func workloads(before, now []cluster.Workload) plan.Verdict {
 	type key struct{ kind, namespace, name string }
 	have := map[key]cluster.Workload{}
@@ -46,6 +50,8 @@ func workloads(before, now []cluster.Workload) plan.Verdict {
 		}
 		if want := min(was.Ready, is.Desired); is.Ready < want {
 			lacking = append(lacking, fmt.Sprintf("%s %s/%s has %d of %d pods ready", was.Kind, was.Namespace, was.Name, is.Ready, want))
+		} else if is.RollingOut && !was.RollingOut && is.Namespace == systemNamespace {
+			lacking = append(lacking, fmt.Sprintf("%s %s/%s is still being rolled out", was.Kind, was.Namespace, was.Name))
 		}
 	}
 	if len(lacking) == 0 {

@@ -82,7 +82,7 @@ func TestObserve(t *testing.T) {
 		&appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "coredns"},
 			Spec:       appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: "coredns:v1.12.0"}}}}},
-			Status:     appsv1.DeploymentStatus{ReadyReplicas: 1},
+			Status:     appsv1.DeploymentStatus{ReadyReplicas: 1, UpdatedReplicas: 1, Replicas: 1},
 		},
 	)
 	set.PrependReactor("list", "validatingwebhookconfigurations", func(clienttesting.Action) (bool, runtime.Object, error) {
@@ -254,4 +254,39 @@ func FuzzDeprecatedRequests(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		_, _ = deprecatedRequests(strings.NewReader(metricDeprecated + "{" + s))
 	})
+}
+
+func TestRollingOut(t *testing.T) {
+	deployment := func(generation, observed int64, replicas, updated int32) *appsv1.Deployment {
+		want := int32(2)
+		return &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Generation: generation},
+			Spec:       appsv1.DeploymentSpec{Replicas: &want},
+			Status:     appsv1.DeploymentStatus{ObservedGeneration: observed, Replicas: replicas, UpdatedReplicas: updated},
+		}
+	}
+	paused := deployment(2, 1, 2, 0)
+	paused.Spec.Paused = true
+	for name, c := range map[string]struct {
+		d    *appsv1.Deployment
+		want bool
+	}{
+		"done":                     {deployment(2, 2, 2, 2), false},
+		"newest template not seen": {deployment(2, 1, 2, 2), true},
+		"new pods lacking":         {deployment(2, 2, 2, 1), true},
+		"an old pod still there":   {deployment(2, 2, 3, 2), true},
+		"paused by its owner":      {paused, false},
+	} {
+		if got := deploymentRollingOut(c.d); got != c.want {
+			t.Errorf("%s: rolling out %v", name, got)
+		}
+	}
+	daemon := &appsv1.DaemonSet{Status: appsv1.DaemonSetStatus{DesiredNumberScheduled: 2, UpdatedNumberScheduled: 1}}
+	if !daemonRollingOut(daemon) {
+		t.Error("a pod of the old template does not count as a rollout")
+	}
+	daemon.Spec.UpdateStrategy.Type = appsv1.OnDeleteDaemonSetStrategyType
+	if daemonRollingOut(daemon) {
+		t.Error("OnDelete waits for a person, not for a rollout")
+	}
 }

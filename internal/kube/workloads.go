@@ -27,7 +27,7 @@ func (c *Client) workloads(ctx context.Context) ([]cluster.Workload, []cluster.A
 	}
 	for i := range daemons {
 		d := &daemons[i]
-		w := cluster.Workload{Kind: "DaemonSet", Namespace: d.Namespace, Name: d.Name, Desired: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady}
+		w := cluster.Workload{Kind: "DaemonSet", Namespace: d.Namespace, Name: d.Name, Desired: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady, RollingOut: daemonRollingOut(d)}
 		out = append(out, w)
 		addons = append(addons, addon(w, "kube-proxy", &d.Spec.Template)...)
 	}
@@ -37,7 +37,7 @@ func (c *Client) workloads(ctx context.Context) ([]cluster.Workload, []cluster.A
 	}
 	for i := range deployments {
 		d := &deployments[i]
-		w := cluster.Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Desired: replicas(d.Spec.Replicas), Ready: d.Status.ReadyReplicas}
+		w := cluster.Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Desired: replicas(d.Spec.Replicas), Ready: d.Status.ReadyReplicas, RollingOut: deploymentRollingOut(d)}
 		out = append(out, w)
 		addons = append(addons, addon(w, "coredns", &d.Spec.Template)...)
 	}
@@ -52,12 +52,31 @@ func (c *Client) workloads(ctx context.Context) ([]cluster.Workload, []cluster.A
 	return out, addons, nil
 }
 
+// daemonRollingOut leaves out DaemonSets whose pods are only replaced when someone
+// deletes them.
+// Source: https://kubernetes.io/docs/tasks/manage-daemon/update-daemon-set/
+func daemonRollingOut(d *appsv1.DaemonSet) bool {
+	if d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType {
+		return false
+	}
+	return d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedNumberScheduled < d.Status.DesiredNumberScheduled
+}
+
+// deploymentRollingOut leaves out paused ones: their owner wants the old pods kept.
+// Source: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment
+func deploymentRollingOut(d *appsv1.Deployment) bool {
+	if d.Spec.Paused {
+		return false
+	}
+	return d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas < replicas(d.Spec.Replicas) || d.Status.Replicas > d.Status.UpdatedReplicas
+}
+
 // addon gives the workload as an add-on when it is the one of that name.
 func addon(w cluster.Workload, name string, template *corev1.PodTemplateSpec) []cluster.Addon {
 	if w.Namespace != metav1.NamespaceSystem || w.Name != name || len(template.Spec.Containers) == 0 {
 		return nil
 	}
-	return []cluster.Addon{{Name: name, Image: template.Spec.Containers[0].Image, Ready: w.Ready >= w.Desired}}
+	return []cluster.Addon{{Name: name, Image: template.Spec.Containers[0].Image, Ready: w.Ready >= w.Desired && !w.RollingOut}}
 }
 
 func replicas(n *int32) int32 {

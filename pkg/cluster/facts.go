@@ -180,6 +180,9 @@ type Workload struct {
 	Name      string `json:"name"`
 	Desired   int32  `json:"desired"`
 	Ready     int32  `json:"ready"`
+	// RollingOut means that its controller has not seen its newest template, or
+	// has not yet made every pod from it.
+	RollingOut bool `json:"rollingOut,omitempty"`
 }
 
 // Webhook is one admission webhook.
