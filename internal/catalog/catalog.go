@@ -128,6 +128,11 @@ func Load() (*Catalog, error) {
 	c.commands, c.options, c.etcdCerts = commands.Commands, commands.Options, commands.EtcdCertificates
 	c.nested, c.moved, c.removed = images.NestedCoreDNS, images.Moved, removed.APIs
 	c.estimates = durations(times.Estimates)
+	for _, load := range []func() error{c.loadStartup, c.loadHazards, c.loadAddons, c.loadStored} {
+		if err := load(); err != nil {
+			return nil, err
+		}
+	}
 	slices.SortFunc(c.minors, func(a, b minorRow) int { return a.Minor.Compare(b.Minor) })
 	var err error
 	c.digest, err = digest()

@@ -129,9 +129,13 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 	if err != nil {
 		return made{}, err
 	}
+	seen, err := s.scan(ctx, &facts)
+	if err != nil {
+		return made{}, err
+	}
 	if facts.Kubeadm.ClusterVersion.IsZero() {
 		// Without kubeadm's own record there is no path to lay out; the rules say why.
-		if found := s.check(facts, nil); preflight.Blocked(found) {
+		if found := s.check(facts, seen, nil, nil); preflight.Blocked(found) {
 			return made{findings: found}, nil
 		}
 	}
@@ -143,8 +147,8 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 	if err != nil {
 		return made{}, err
 	}
-	m := made{findings: s.check(facts, path)}
 	p, err := planner.Build(facts, path, s.catalog, policy(s.inv, offers))
+	m := made{findings: s.check(facts, seen, path, p.DrainWaves())}
 	var target *planner.TargetError
 	if errors.As(err, &target) && preflight.Blocked(m.findings) {
 		return m, nil // the findings say more than the planner can
@@ -230,9 +234,9 @@ func reached(target string, at cluster.Version, available map[string][]cluster.V
 }
 
 // check runs every rule over every hop.
-func (s *session) check(facts cluster.Facts, path []cluster.Version) []preflight.Finding {
+func (s *session) check(facts cluster.Facts, seen cluster.Scan, path []cluster.Version, waves [][]string) []preflight.Finding {
 	in := preflight.Input{
-		Facts: facts, Path: path, Catalog: s.catalog, Now: time.Now(),
+		Facts: facts, Scan: seen, Path: path, Waves: waves, Catalog: s.catalog, Now: time.Now(),
 		PackageManager:     string(s.inv.Packages.Manager),
 		CertificateRenewal: s.inv.Kubeadm.CertificateRenewal,
 		PatchesDir:         s.inv.Kubeadm.Patches,
@@ -296,7 +300,11 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 	if facts.Available == nil {
 		facts.Available = p.Facts.Available
 	}
-	return s.refuseBlocked(s.check(facts, path))
+	seen, err := s.scan(ctx, &facts)
+	if err != nil {
+		return err
+	}
+	return s.refuseBlocked(s.check(facts, seen, path, p.DrainWaves()))
 }
 
 // foreignPlanError is a plan that was made for another cluster.

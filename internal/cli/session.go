@@ -101,9 +101,7 @@ func (s *session) close() {
 // survey observes everything that can be reached. With an inventory every host
 // must be reachable: an upgrade that could not look at a host is not planned.
 func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
-	in := survey.Input{API: s.api, Settings: survey.Settings{
-		Manager: string(s.inv.Packages.Manager), Repository: s.inv.Packages.Repository, PatchesDir: s.inv.Kubeadm.Patches,
-	}}
+	in := survey.Input{API: s.api, Settings: s.surveySettings()}
 	if s.hosts != nil {
 		if err := s.reachable(ctx); err != nil {
 			return cluster.Facts{}, err
@@ -117,16 +115,37 @@ func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
 				return cluster.Facts{}, err
 			}
 		}
-		in.Hosts = map[string]remote.Host{}
-		for name, h := range s.hosts.byNode {
-			in.Hosts[name] = h
-		}
+		in.Hosts = s.remoteHosts()
 		in.Pools = map[string]string{}
 		for _, n := range s.inv.Nodes {
 			in.Pools[n.Name] = n.Pool
 		}
 	}
 	return survey.Survey(ctx, in)
+}
+
+func (s *session) surveySettings() survey.Settings {
+	return survey.Settings{Manager: string(s.inv.Packages.Manager), Repository: s.inv.Packages.Repository, PatchesDir: s.inv.Kubeadm.Patches}
+}
+
+// remoteHosts are the hosts of the inventory by node; nil without an inventory.
+func (s *session) remoteHosts() map[string]remote.Host {
+	if s.hosts == nil {
+		return nil
+	}
+	out := map[string]remote.Host{}
+	for name, h := range s.hosts.byNode {
+		out[name] = h
+	}
+	return out
+}
+
+// scan observes what preflight judges beyond facts. What it could not see joins
+// the facts' own list.
+func (s *session) scan(ctx context.Context, facts *cluster.Facts) (cluster.Scan, error) {
+	seen, err := survey.Scan(ctx, survey.ScanInput{API: s.api, Hosts: s.remoteHosts(), Settings: s.surveySettings()}, facts)
+	facts.Unchecked = append(facts.Unchecked, seen.Unchecked...)
+	return seen, err
 }
 
 // reachable tells of every host that cannot be reached or where root cannot be

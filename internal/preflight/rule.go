@@ -26,6 +26,11 @@ func (s Severity) rank() int {
 // Input is what rules judge.
 type Input struct {
 	Facts cluster.Facts
+	// Scan is judged where its parts were observed.
+	Scan cluster.Scan
+	// Waves are the nodes in the order in which every hop drains them; those of
+	// one wave are drained together. Nil: not known yet.
+	Waves [][]string
 	// Path is the version each hop ends at.
 	Path    []cluster.Version
 	Catalog *catalog.Catalog
@@ -99,7 +104,8 @@ func Blocked(findings []Finding) bool {
 
 // Rules is the table, in the order of ids.
 func Rules() []Rule {
-	return slices.Concat(versionRules(), nodeRules(), kubeadmRules(), etcdRules(), workloadRules(), hostRules())
+	return slices.Concat(versionRules(), nodeRules(), kubeadmRules(), etcdRules(), workloadRules(), hostRules(),
+		startupRules(), hostStateRules(), objectRules(), storedRules(), placementRules(), admissionRules(), addonRules(), hazardRules())
 }
 
 // hop is one step of the path.

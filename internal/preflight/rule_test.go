@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,19 +83,36 @@ func TestCleanCluster(t *testing.T) {
 	}
 }
 
-// cases hit one rule each; the findings are in testdata/findings.txt.
-func cases() []struct {
+// ruleCase hits one rule; what is found is in testdata.
+type ruleCase struct {
 	rule, name string
 	change     func(*Input)
-} {
+}
+
+// groups are the cases by the name of their golden file.
+var groups = []struct {
+	name  string
+	cases func() []ruleCase
+}{
+	{"findings", cases},
+	{"startup", startupCases}, {"hoststate", hostStateCases}, {"objects", objectCases}, {"stored", storedCases},
+	{"placement", placementCases}, {"admission", admissionCases}, {"addons", addonCases}, {"hazards", hazardCases},
+}
+
+func allCases() []ruleCase {
+	var out []ruleCase
+	for _, g := range groups {
+		out = append(out, g.cases()...)
+	}
+	return out
+}
+
+func cases() []ruleCase {
 	v := cluster.MustParseVersion
 	node := func(name string, f func(*cluster.Node)) func(*Input) {
 		return func(in *Input) { f(in.Facts.Node(name)) }
 	}
-	return []struct {
-		rule, name string
-		change     func(*Input)
-	}{
+	return []ruleCase{
 		{"KUP-001", "two minors", func(in *Input) { in.Path = path("v1.35.4") }},
 		{"KUP-001", "backwards", func(in *Input) { in.Path = path("v1.33.12") }},
 		{"KUP-002", "unknown minor", func(in *Input) { at(in, "v1.37.0", "v3.7.0"); in.Path = path("v1.38.0") }},
@@ -201,41 +219,53 @@ func cases() []struct {
 }
 
 func TestFindings(t *testing.T) {
+	for _, g := range groups {
+		t.Run(g.name, func(t *testing.T) { golden(t, "testdata/"+g.name+".txt", findings(t, g.cases())) })
+	}
+}
+
+// findings are what each case leads to, and each must hit its rule.
+func findings(t *testing.T, cases []ruleCase) string {
 	var b strings.Builder
-	hit := map[string]bool{}
-	for _, tc := range cases() {
+	for _, tc := range cases {
 		in := clean(t)
 		tc.change(&in)
 		got := Check(in)
-		found := false
-		for _, f := range got {
-			found = found || f.Rule == tc.rule
-		}
-		if !found {
+		if !slices.ContainsFunc(got, func(f Finding) bool { return f.Rule == tc.rule }) {
 			t.Errorf("%s, %s: the rule is silent:\n%s", tc.rule, tc.name, list(got))
 		}
-		hit[tc.rule] = true
 		fmt.Fprintf(&b, "# %s, %s\n%s\n", tc.rule, tc.name, list(got))
+	}
+	return b.String()
+}
+
+func golden(t *testing.T, path, got string) {
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != got {
+		t.Errorf("the findings differ from %s; run the test with -update and review the difference", path)
+	}
+}
+
+func TestEveryRuleHasACase(t *testing.T) {
+	hit := map[string]bool{}
+	for _, tc := range allCases() {
+		hit[tc.rule] = true
 	}
 	for _, r := range Rules() {
 		if !hit[r.ID] {
 			t.Errorf("%s has no case", r.ID)
 		}
-	}
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile("testdata/findings.txt", []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile("testdata/findings.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != b.String() {
-		t.Errorf("the findings differ from testdata/findings.txt; run the test with -update and review the difference")
 	}
 }
 
@@ -261,7 +291,7 @@ func TestRulesAreWellFormed(t *testing.T) {
 }
 
 func TestFindingsAreComplete(t *testing.T) {
-	for _, tc := range cases() {
+	for _, tc := range allCases() {
 		in := clean(t)
 		tc.change(&in)
 		for _, f := range Check(in) {

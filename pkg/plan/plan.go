@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -132,6 +133,27 @@ func (p *Plan) Steps(f func(h *Hop, st *Stage, s *Step) bool) {
 			}
 		}
 	}
+}
+
+// DrainWaves are the nodes that the first hop drains, in order; those of one wave
+// may be drained at the same time. Every hop drains in the same order.
+func (p *Plan) DrainWaves() [][]string {
+	if len(p.Hops) == 0 {
+		return nil
+	}
+	var out [][]string
+	for _, st := range p.Hops[0].Stages {
+		for _, w := range st.Waves {
+			var nodes []string
+			for _, lane := range w.Lanes {
+				if i := slices.IndexFunc(lane, func(s Step) bool { return s.Kind == KindDrain }); i >= 0 {
+					nodes = append(nodes, lane[i].Node)
+				}
+			}
+			out = append(out, slices.Collect(slices.Chunk(nodes, max(w.Parallel, 1)))...)
+		}
+	}
+	return out
 }
 
 // Execution names one attempt at a step: the id under which a detached command

@@ -1,0 +1,3 @@
+package preflight
+
+func addonRules() []Rule { return nil }

@@ -1,0 +1,3 @@
+package preflight
+
+func addonCases() []ruleCase { return nil }

@@ -1,0 +1,3 @@
+package preflight
+
+func hazardCases() []ruleCase { return nil }

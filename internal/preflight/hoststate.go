@@ -1,0 +1,3 @@
+package preflight
+
+func hostStateRules() []Rule { return nil }

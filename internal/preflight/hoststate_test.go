@@ -1,0 +1,3 @@
+package preflight
+
+func hostStateCases() []ruleCase { return nil }

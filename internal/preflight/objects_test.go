@@ -1,0 +1,3 @@
+package preflight
+
+func objectCases() []ruleCase { return nil }

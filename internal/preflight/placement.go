@@ -1,0 +1,3 @@
+package preflight
+
+func placementRules() []Rule { return nil }

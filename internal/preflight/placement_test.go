@@ -1,0 +1,3 @@
+package preflight
+
+func placementCases() []ruleCase { return nil }

@@ -1,0 +1,99 @@
+package survey
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/pkg/cluster"
+	"golang.org/x/sync/errgroup"
+)
+
+// Scanner is what the cluster's API tells beyond facts.
+type Scanner interface {
+	Placement(ctx context.Context) (cluster.Placement, error)
+	Objects(ctx context.Context) (cluster.Objects, error)
+}
+
+// Store is what the cluster's store tells beyond facts.
+type Store interface {
+	// Stored reads every object's version and kind from a snapshot of its own.
+	Stored(ctx context.Context) (cluster.Stored, error)
+}
+
+// ScanInput is what there is to look at. A nil side is not looked at.
+type ScanInput struct {
+	API      Scanner
+	Hosts    map[string]remote.Host
+	Store    Store
+	Settings Settings
+}
+
+// Scan observes what preflight judges beyond facts. What some part of it would
+// not tell is named in Unchecked; the error is about ctx.
+func Scan(ctx context.Context, in ScanInput, facts *cluster.Facts) (cluster.Scan, error) {
+	s := &scan{in: in, out: cluster.Scan{Startup: map[string]*cluster.Startup{}, HostStates: map[string]*cluster.HostState{}}}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	g.Go(func() error { return s.api(gctx) })
+	if in.Store != nil {
+		g.Go(func() error { return s.store(gctx) })
+	}
+	for i := range facts.Nodes {
+		n := &facts.Nodes[i]
+		if h := in.Hosts[n.Name]; h != nil && n.Host != nil {
+			g.Go(func() error { return s.host(gctx, n, h) })
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return cluster.Scan{}, fmt.Errorf("scan the cluster: %w", err)
+	}
+	slices.Sort(s.out.Unchecked)
+	return s.out, nil
+}
+
+type scan struct {
+	in    ScanInput
+	mutex sync.Mutex // guards out
+	out   cluster.Scan
+}
+
+// found takes a part, or says why there is none. The error is that of ctx alone.
+func (s *scan) found(ctx context.Context, what string, err error, take func()) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if err != nil {
+		s.out.Unchecked = append(s.out.Unchecked, sentence("%s: %v", what, err))
+		return nil
+	}
+	take()
+	return nil
+}
+
+func (s *scan) api(ctx context.Context) error {
+	placement, err := s.in.API.Placement(ctx)
+	if err := s.found(ctx, "which pods run where could not be read, so that no drain was simulated", err, func() { s.out.Placement = &placement }); err != nil {
+		return err
+	}
+	objects, err := s.in.API.Objects(ctx)
+	return s.found(ctx, "the versions that objects are written in could not be read", err, func() { s.out.Objects = &objects })
+}
+
+func (s *scan) store(ctx context.Context) error {
+	stored, err := s.in.Store.Stored(ctx)
+	return s.found(ctx, "the stored objects could not be read, so that nobody knows whether every hop can read them", err, func() { s.out.Stored = &stored })
+}
+
+func (s *scan) host(ctx context.Context, n *cluster.Node, h remote.Host) error {
+	started, err := startup(ctx, h, n)
+	if err := s.found(ctx, n.Name+": what its components are started with could not be read", err, func() { s.out.Startup[n.Name] = started }); err != nil {
+		return err
+	}
+	state, err := hostState(ctx, h, n, s.in.Settings)
+	return s.found(ctx, n.Name+": the state of its system could not be read", err, func() { s.out.HostStates[n.Name] = state })
+}

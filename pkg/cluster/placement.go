@@ -1,0 +1,4 @@
+package cluster
+
+// Placement is which pods run where, and what decides where they may run.
+type Placement struct{}
