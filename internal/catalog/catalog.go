@@ -33,6 +33,12 @@ type Catalog struct {
 	moved     []movedRow
 	estimates map[string]time.Duration
 	removed   []RemovedAPI
+	stored    storedKinds
+	startup   startup
+	hazardData
+	addonData
+	placementData
+	workerData
 }
 
 // Range is the minors a row speaks of, both ends included.
@@ -128,7 +134,7 @@ func Load() (*Catalog, error) {
 	c.commands, c.options, c.etcdCerts = commands.Commands, commands.Options, commands.EtcdCertificates
 	c.nested, c.moved, c.removed = images.NestedCoreDNS, images.Moved, removed.APIs
 	c.estimates = durations(times.Estimates)
-	for _, load := range []func() error{c.loadStartup, c.loadHazards, c.loadAddons, c.loadStored} {
+	for _, load := range []func() error{c.loadStartup, c.loadHazards, c.loadAddons, c.loadStored, c.loadPlacement, c.loadWorkers} {
 		if err := load(); err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/preflight"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -21,8 +22,9 @@ type applyOptions struct {
 	planFile string
 	versions string
 	yes      bool
-	accept   bool
+	notices  bool
 	resume   bool
+	accept   acceptFlag
 	windowOptions
 }
 
@@ -40,6 +42,9 @@ With --until or --max-duration nothing is begun that would not end in time: a no
 whose steps, from cordon to uncordon, do not fit as a whole is left alone. The run
 then ends with exit status 4, and --resume goes on in the next window.
 
+With --accept a rule's findings warn where they would block. The reason is in the plan,
+in the run's journal, in kup status and in the report.
+
 When the cluster is at the target already there is nothing to do: exit status 0.`,
 		Example: `  kup apply --to v1.34              the newest patch of 1.34, hop by hop
   kup plan --to v1.34 --out p.json && kup apply --plan p.json --yes
@@ -53,10 +58,12 @@ When the cluster is at the target already there is nothing to do: exit status 0.
 	f.StringVar(&o.planFile, "plan", "", "execute this plan file as written")
 	f.StringVar(&o.versions, "versions-file", "", "versions the package source offers, for --to without reaching it (YAML)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
-	f.BoolVar(&o.accept, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
+	f.BoolVar(&o.notices, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
 	f.BoolVar(&o.resume, "resume", false, "go on with the last run of this cluster, whichever machine began it")
+	o.accept.add(f)
 	o.add(f)
 	c.MarkFlagsMutuallyExclusive("to", "plan", "resume")
+	c.MarkFlagsMutuallyExclusive("accept", "resume") // preflight is behind a run that goes on
 	c.MarkFlagsOneRequired("to", "plan", "resume")
 	return c
 }
@@ -68,6 +75,10 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 		if given, err = readPlan(o.planFile); err != nil {
 			return err
 		}
+	}
+	accepted, err := o.accept.read()
+	if err != nil {
+		return err
 	}
 	w, err := o.window(time.Now(), sys.seams.Pace)
 	if err != nil {
@@ -86,11 +97,11 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err := s.connect(looking); err != nil {
 		return err
 	}
-	p, err := s.planToApply(looking, given, o)
+	p, findings, err := s.planToApply(looking, given, wish{to: o.to, versionsFile: o.versions, accepted: accepted})
 	if err != nil {
 		return err
 	}
-	if err := report.Plan(sys.out, p); err != nil {
+	if err := errors.Join(report.Plan(sys.out, p), report.Findings(sys.out, findings, sys.width())); err != nil {
 		return err
 	}
 	if len(p.Hops) == 0 {
@@ -102,22 +113,26 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err := agree(ctx, sys, p, o); err != nil {
 		return err
 	}
-	return s.execute(ctx, &runRecord{id: newRunID(time.Now()), plan: p}, w)
+	return s.execute(ctx, &runRecord{id: newRunID(time.Now()), plan: p, accepted: together(p.Accepted, accepted)}, w)
 }
 
 // untouched is the state of a plan that was not begun.
 func untouched(string) bool { return false }
 
-// planToApply looks at the given plan again, or makes one for the target.
-func (s *session) planToApply(ctx context.Context, given *plan.Plan, o *applyOptions) (*plan.Plan, error) {
+// planToApply looks at the given plan again, or makes one for the target. What was
+// found and blocks is shown at once.
+func (s *session) planToApply(ctx context.Context, given *plan.Plan, w wish) (*plan.Plan, []preflight.Finding, error) {
+	m := made{plan: given}
+	var err error
 	if given != nil {
-		return given, s.recheck(ctx, given)
+		m.findings, err = s.recheck(ctx, given, w.accepted)
+	} else {
+		m, err = s.makePlan(ctx, w)
 	}
-	made, err := s.makePlan(ctx, o.to, o.versions)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return made.plan, s.refuseBlocked(made.findings)
+	return m.plan, m.findings, s.refuseBlocked(m.findings)
 }
 
 func readPlan(path string) (*plan.Plan, error) {
@@ -145,12 +160,15 @@ func holderIdentity() string {
 	return fmt.Sprintf("%s@%s pid %d", who, host, os.Getpid())
 }
 
-// finish accounts for the run and stores the result.
+// finish accounts for the run, learns from it and stores the result.
 func (s *session) finish(r *runRecord, spent *report.Spent, began time.Time, runErr error, found *findings) error {
 	result := &report.Result{
 		Run: r.id, Plan: r.plan.ID, Outcome: "done", Began: began.UTC(), Ended: time.Now().UTC(),
 		From: r.plan.Hops[0].From.String(), To: r.plan.Hops[len(r.plan.Hops)-1].To.String(),
 		Workloads: found.workloads, Deprecated: found.deprecated, Unready: found.unready,
+	}
+	if accepted, by := r.acceptances(); len(accepted) > 0 {
+		result.Accepted, result.AcceptedBy = accepted, by
 	}
 	switch {
 	case errors.Is(runErr, engine.ErrStopped):
@@ -161,6 +179,7 @@ func (s *session) finish(r *runRecord, spent *report.Spent, began time.Time, run
 		result.Outcome, result.Error = "failed", runErr.Error()
 	}
 	result.Account(spent.Split())
+	s.learn(r)
 	content, err := result.Encode()
 	if err != nil {
 		return err

@@ -20,6 +20,17 @@ func terminal(stream any) (*os.File, bool) {
 	return f, ok && term.IsTerminal(int(f.Fd()))
 }
 
+// width is how many characters a line of output may have; 0, which is no bound, where
+// no terminal says: what is searched for in a file should be on one line.
+func (sys *system) width() int {
+	if f, ok := terminal(sys.out); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return max(60, min(width, 120))
+		}
+	}
+	return 0
+}
+
 // confirm asks a question that only "yes" answers. Without a terminal it
 // refuses, because nobody could have read what is agreed to.
 func confirm(ctx context.Context, sys *system, question string) error {
@@ -45,7 +56,7 @@ func agree(ctx context.Context, sys *system, p *plan.Plan, o *applyOptions) erro
 func agreeWith(p *plan.Plan, o *applyOptions, interactive bool, ask func(question string) error) error {
 	var open []string
 	for _, n := range p.Notices {
-		if n.Consent && !o.accept {
+		if n.Consent && !o.notices {
 			open = append(open, n.Text)
 		}
 	}

@@ -50,8 +50,8 @@ func TestYesIsNotConsent(t *testing.T) {
 	}{
 		"nothing to accept":    {calm, applyOptions{yes: true}, exitDone},
 		"not accepted":         {warned, applyOptions{yes: true}, exitUsage},
-		"accepted":             {warned, applyOptions{yes: true, accept: true}, exitDone},
-		"accepted but not yes": {warned, applyOptions{accept: true}, exitUsage},
+		"accepted":             {warned, applyOptions{yes: true, notices: true}, exitDone},
+		"accepted but not yes": {warned, applyOptions{notices: true}, exitUsage},
 	} {
 		t.Run(name, func(t *testing.T) {
 			sys, out, _ := testSystem(strings.NewReader(""))

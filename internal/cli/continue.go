@@ -87,7 +87,7 @@ func (s *session) remember(r *runRecord, epoch int64, may func(context.Context) 
 			return nil, err
 		}
 		r.dir = dir
-		first := journal.Record{Plan: r.plan.ID, Cluster: r.plan.Facts.Identity.UID, Run: r.id, Holder: holderIdentity(), Epoch: epoch}
+		first := journal.Record{Plan: r.plan.ID, Cluster: r.plan.Facts.Identity.UID, Run: r.id, Holder: holderIdentity(), Epoch: epoch, Accepted: r.accepted}
 		if m.journal, err = journal.Create(dir, first); err != nil {
 			return nil, err
 		}

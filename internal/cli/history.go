@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -207,7 +209,11 @@ func writeRecords(w io.Writer, r *runRecord) error {
 func sentence(r journal.Record) string {
 	switch r.Kind {
 	case journal.RunStarted:
-		return fmt.Sprintf("begun by %s, epoch %d", r.Holder, r.Epoch)
+		begun := fmt.Sprintf("begun by %s, epoch %d", r.Holder, r.Epoch)
+		for _, id := range slices.Sorted(maps.Keys(r.Accepted)) {
+			begun += fmt.Sprintf("; %s accepted: %s", id, r.Accepted[id])
+		}
+		return begun
 	case journal.RunResumed:
 		return fmt.Sprintf("resumed by %s, epoch %d", r.Holder, r.Epoch)
 	case journal.StepBefore:

@@ -167,6 +167,7 @@ Exit status
 	root.AddCommand(
 		newInit(sys, g),
 		newPlan(sys, g),
+		newExplain(sys),
 		newApply(sys, g),
 		newStatus(sys, g),
 		newHistory(sys, g),

@@ -2,19 +2,17 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/preflight"
+	"github.com/kup-project/kup/internal/preflight/drainsim"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
@@ -25,6 +23,9 @@ type planOptions struct {
 	output   string
 	out      string
 	versions string
+	accept   acceptFlag
+	// manifests is a directory of manifests that are to be judged too.
+	manifests string
 	windowOptions
 }
 
@@ -35,26 +36,38 @@ func newPlan(sys *system, g *global) *cobra.Command {
 		Short: "Show what an upgrade would do, what blocks it and how long it takes",
 		Long: `plan reads the cluster and its hosts and shows the ordered plan: hops, stages,
 nodes, steps, estimates, points of no return, and what blocks it. It changes
-nothing. With a kubeconfig alone it says what could not be checked without SSH.`,
+nothing. With a kubeconfig alone it says what could not be checked without SSH.
+
+What preflight found is grouped by hop; kup explain KUP-nnn says more of a rule. With
+-o json or yaml nothing is left out; -o markdown is for a change ticket, and -o sarif
+for what collects findings of many tools. Exit status 3 when something blocks.`,
 		Example: `  kup plan                          to the next minor
   kup plan --to v1.36               several hops, the newest patch of each
   kup plan --to v1.34.4 --out p.json
-  kup plan -o json`,
+  kup plan -o json
+  kup plan -o markdown > ticket.md
+  kup plan --accept KUP-024="w-3 waits for a new disk"`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runPlan(c.Context(), sys, g, o) },
 	}
 	f := c.Flags()
 	f.StringVar(&o.to, "to", "", "target: v1.34 (its newest patch), v1.34.4, or several with commas (default: the next minor)")
-	f.StringVarP(&o.output, "output", "o", "text", "text, json or yaml")
+	f.StringVarP(&o.output, "output", "o", "text", "text, json, yaml, markdown or sarif")
 	f.StringVar(&o.out, "out", "", "write the plan to this file, for apply --plan")
 	f.StringVar(&o.versions, "versions-file", "", "versions the package source offers, instead of asking it (YAML)")
+	o.accept.add(f)
+	f.StringVar(&o.manifests, "manifests", "", "judge the manifests in this directory too, as if they were applied in every hop")
 	o.add(f)
 	return c
 }
 
 func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error {
-	if o.output != "text" && o.output != "json" && o.output != "yaml" {
-		return &usageError{err: fmt.Errorf("output %q: want text, json or yaml", o.output)}
+	if !slices.Contains(planOutputs, o.output) {
+		return &usageError{err: fmt.Errorf("output %q: want text, json, yaml, markdown or sarif", o.output)}
+	}
+	accepted, err := o.accept.read()
+	if err != nil {
+		return err
 	}
 	w, err := o.window(time.Now(), sys.seams.Pace)
 	if err != nil {
@@ -67,11 +80,11 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 		return err
 	}
 	defer s.close()
-	made, err := s.makePlan(ctx, o.to, o.versions)
+	made, err := s.makePlan(ctx, wish{to: o.to, versionsFile: o.versions, accepted: accepted, manifests: o.manifests})
 	if err != nil {
 		return err
 	}
-	if err := made.write(sys.out, o.output); err != nil {
+	if err := made.write(sys, o.output); err != nil {
 		return err
 	}
 	if made.plan != nil && o.output == "text" {
@@ -94,37 +107,44 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 	return nil
 }
 
-// made is a plan with what preflight found on its path.
-type made struct {
-	plan     *plan.Plan // nil when what was found lets none be made
-	findings []preflight.Finding
+// planOutputs are the formats of `kup plan`.
+var planOutputs = []string{"text", "json", "yaml", "markdown", "sarif"}
+
+// wish is what the command line asks of a plan.
+type wish struct {
+	to           string // as for planner.Hops; empty: the next minor
+	versionsFile string // instead of asking the package source
+	// accepted are the rules to let through, with the reasons.
+	accepted map[string]string
+	// manifests is a directory of manifests to judge; empty: none.
+	manifests string
 }
 
-func (m made) write(w io.Writer, format string) error {
-	if format == "text" {
-		if m.plan != nil {
-			if err := report.Plan(w, m.plan); err != nil {
-				return err
-			}
-		}
-		return report.Findings(w, m.findings)
+// made is a plan with what preflight found on its path.
+type made struct {
+	plan      *plan.Plan // nil when what was found lets none be made
+	findings  []preflight.Finding
+	unchecked []string
+}
+
+func (m made) write(sys *system, format string) error {
+	d := report.NewDocument(m.plan, m.findings, m.unchecked)
+	switch format {
+	case "json":
+		return d.JSON(sys.out)
+	case "yaml":
+		return d.YAML(sys.out)
+	case "markdown":
+		return d.Markdown(sys.out)
+	case "sarif":
+		return d.SARIF(sys.out, version)
+	default:
+		return d.Text(sys.out, sys.width())
 	}
-	b, err := json.MarshalIndent(struct {
-		Plan     *plan.Plan          `json:"plan"`
-		Findings []preflight.Finding `json:"findings"`
-	}{m.plan, m.findings}, "", "  ")
-	if err == nil && format == "yaml" {
-		b, err = yaml.JSONToYAML(b)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", b)
-	return err
 }
 
 // makePlan surveys, checks the whole path and lays out the plan.
-func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, error) {
+func (s *session) makePlan(ctx context.Context, w wish) (made, error) {
 	facts, err := s.survey(ctx)
 	if err != nil {
 		return made{}, err
@@ -133,22 +153,27 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 	if err != nil {
 		return made{}, err
 	}
+	if err := addManifests(w.manifests, &seen); err != nil {
+		return made{}, err
+	}
 	if facts.Kubeadm.ClusterVersion.IsZero() {
 		// Without kubeadm's own record there is no path to lay out; the rules say why.
-		if found := s.check(facts, seen, nil, nil); preflight.Blocked(found) {
-			return made{findings: found}, nil
+		if found := s.check(facts, seen, nil, nil, w.accepted); preflight.Blocked(found) {
+			return made{findings: found, unchecked: facts.Unchecked}, nil
 		}
 	}
-	offers, err := s.offers(ctx, &facts, versionsFile)
+	offers, err := s.offers(ctx, &facts, w.versionsFile)
 	if err != nil {
 		return made{}, err
 	}
-	path, err := s.path(&facts, to)
+	path, err := s.path(&facts, w.to)
 	if err != nil {
 		return made{}, err
 	}
-	p, err := planner.Build(facts, path, s.catalog, policy(s.inv, offers))
-	m := made{findings: s.check(facts, seen, path, p.DrainWaves())}
+	policy := policy(s.inv, offers)
+	policy.Accepted, policy.Measured = w.accepted, s.learned(facts.Identity.UID)
+	p, err := planner.Build(facts, path, s.catalog, policy)
+	m := made{findings: s.check(facts, seen, path, p.DrainWaves(), w.accepted), unchecked: facts.Unchecked}
 	var target *planner.TargetError
 	if errors.As(err, &target) && preflight.Blocked(m.findings) {
 		return m, nil // the findings say more than the planner can
@@ -159,8 +184,9 @@ func (s *session) makePlan(ctx context.Context, to, versionsFile string) (made, 
 	m.plan = &p
 	if len(p.Hops) == 0 {
 		m.findings = nil // nothing is going to happen
+		return m, nil
 	}
-	return m, nil
+	return m, needless(w.accepted, m.findings)
 }
 
 // path gives the version each hop ends at: none when the cluster is there.
@@ -234,28 +260,38 @@ func reached(target string, at cluster.Version, available map[string][]cluster.V
 }
 
 // check runs every rule over every hop.
-func (s *session) check(facts cluster.Facts, seen cluster.Scan, path []cluster.Version, waves [][]string) []preflight.Finding {
+func (s *session) check(facts cluster.Facts, seen cluster.Scan, path []cluster.Version, waves [][]string, accepted map[string]string) []preflight.Finding {
 	in := preflight.Input{
-		Facts: facts, Scan: seen, Path: path, Waves: waves, Catalog: s.catalog, Now: time.Now(),
+		Facts: facts, Scan: seen, Path: path, Waves: waves, Catalog: s.catalog, Now: time.Now(), Accepted: accepted,
 		PackageManager:     string(s.inv.Packages.Manager),
 		CertificateRenewal: s.inv.Kubeadm.CertificateRenewal,
 		PatchesDir:         s.inv.Kubeadm.Patches,
+
+		IgnorePreflightErrors: s.inv.Kubeadm.IgnorePreflightErrors,
 	}
+	pools := map[string]drainsim.Drain{}
+	for _, p := range s.inv.Pools {
+		pools[p.Name] = drainsim.Drain{Force: p.Drain.Force, DeleteEmptyDirData: p.Drain.DeleteEmptyDirData}
+	}
+	in.Drains = map[string]drainsim.Drain{}
 	for _, n := range s.inv.Nodes {
 		in.Nodes = append(in.Nodes, n.Name)
+		if drain, named := pools[n.Pool]; named {
+			in.Drains[n.Name] = drain
+		}
 	}
 	return preflight.Check(in)
 }
 
 // refuseBlocked shows the findings and stops when one of them blocks.
 func (s *session) refuseBlocked(findings []preflight.Finding) error {
-	if err := report.Findings(s.sys.out, findings); err != nil {
+	if !preflight.Blocked(findings) {
+		return nil
+	}
+	if err := report.Findings(s.sys.out, findings, s.sys.width()); err != nil {
 		return err
 	}
-	if preflight.Blocked(findings) {
-		return blocked(findings)
-	}
-	return nil
+	return blocked(findings)
 }
 
 func blocked(findings []preflight.Finding) error {
@@ -269,10 +305,11 @@ func blocked(findings []preflight.Finding) error {
 }
 
 // recheck surveys again before a plan file is applied: the cluster must be the
-// one that was planned for, and nothing may block by now.
-func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
+// one that was planned for, and nothing may block by now but what is accepted, in the
+// plan or given here.
+func (s *session) recheck(ctx context.Context, p *plan.Plan, given map[string]string) ([]preflight.Finding, error) {
 	if err := s.sameCluster(ctx, p); err != nil {
-		return err
+		return nil, err
 	}
 	look := s.survey
 	if len(p.Hops) == 0 {
@@ -280,7 +317,7 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 	}
 	facts, err := look(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	untouched := func(string) planner.Progress { return planner.Untouched }
 	found := planner.Drift(p, untouched, &facts)
@@ -288,10 +325,10 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 		found = append(found, planner.Difference{Object: "the inventory", Want: "the one it was made from", Got: "another one"})
 	}
 	if len(found) > 0 {
-		return &planner.DriftError{Differences: found}
+		return nil, &planner.DriftError{Differences: found}
 	}
 	if len(p.Hops) == 0 {
-		return nil
+		return nil, nil
 	}
 	var path []cluster.Version
 	for i := range p.Hops {
@@ -302,9 +339,10 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan) error {
 	}
 	seen, err := s.scan(ctx, &facts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return s.refuseBlocked(s.check(facts, seen, path, p.DrainWaves()))
+	findings := s.check(facts, seen, path, p.DrainWaves(), together(p.Accepted, given))
+	return findings, needless(given, findings)
 }
 
 // foreignPlanError is a plan that was made for another cluster.

@@ -30,6 +30,7 @@ func policy(inv *inventory.Inventory, offers map[cluster.Version]string) planner
 		},
 		Offers:       offers,
 		Pools:        map[string]planner.Pool{},
+		Workers:      planner.WorkerHops(inv.Workers),
 		LoadBalancer: planner.LoadBalancer{Drain: inv.LoadBalancer.Drain, Restore: inv.LoadBalancer.Restore},
 		GateSustain:  inv.Gates.Sustain,
 	}

@@ -28,6 +28,9 @@ type runRecord struct {
 	plan    *plan.Plan
 	records []journal.Record // none: nothing was begun
 	state   journal.State
+	// accepted is for the first record of a run that was not begun yet; of others
+	// the state has it.
+	accepted map[string]string
 }
 
 // errNoRun tells that nobody who was asked knows a run of the cluster.

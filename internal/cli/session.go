@@ -143,7 +143,15 @@ func (s *session) remoteHosts() map[string]remote.Host {
 // scan observes what preflight judges beyond facts. What it could not see joins
 // the facts' own list.
 func (s *session) scan(ctx context.Context, facts *cluster.Facts) (cluster.Scan, error) {
-	seen, err := survey.Scan(ctx, survey.ScanInput{API: s.api, Hosts: s.remoteHosts(), Settings: s.surveySettings()}, facts)
+	in := survey.ScanInput{API: s.api, Hosts: s.remoteHosts(), Settings: s.surveySettings()}
+	if s.etcd != nil {
+		dir, err := stateDir(facts.Identity.UID)
+		if err != nil {
+			return cluster.Scan{}, err
+		}
+		in.Store = storeSide{etcd: s.etcd, dir: dir}
+	}
+	seen, err := survey.Scan(ctx, in, facts)
 	facts.Unchecked = append(facts.Unchecked, seen.Unchecked...)
 	return seen, err
 }

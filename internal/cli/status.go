@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -43,6 +46,10 @@ type standing struct {
 	Running []string `json:"running,omitempty"`
 	Failed  []string `json:"failed,omitempty"`
 	Next    string   `json:"next,omitempty"`
+	// Accepted are the preflight rules that were let through when the run began, with
+	// the reasons, and AcceptedBy who did.
+	Accepted   map[string]string `json:"accepted,omitempty"`
+	AcceptedBy string            `json:"acceptedBy,omitempty"`
 	// From is where this was read, when not on this machine.
 	From string `json:"from,omitempty"`
 	// Holder is who holds the lock now, if anybody does; Lock says more of it.
@@ -172,6 +179,9 @@ func (st standing) write(w io.Writer, asked bool) error {
 		if st.Next != "" {
 			fmt.Fprintf(w, "  next: %s\n", st.Next)
 		}
+		for _, id := range slices.Sorted(maps.Keys(st.Accepted)) {
+			fmt.Fprintf(w, "  accepted: %s, by %s: %s\n", id, st.AcceptedBy, report.Printable(st.Accepted[id]))
+		}
 	}
 	holder := st.Holder
 	switch {
@@ -187,6 +197,9 @@ func (st standing) write(w io.Writer, asked bool) error {
 // stand tells how far the run is, from its journal.
 func (r *runRecord) stand() standing {
 	st := standing{Run: r.id, Plan: r.plan.ID, Outcome: "interrupted"}
+	if accepted, by := r.acceptances(); len(accepted) > 0 {
+		st.Accepted, st.AcceptedBy = accepted, by
+	}
 	if r.state.Ended != nil {
 		st.Outcome, st.Error = string(r.state.Ended.Outcome), r.state.Ended.Error
 	}

@@ -138,6 +138,7 @@ pools:
   - name: gpu
     maxUnavailable: "25%"
     drain: {timeout: 30m, gracePeriod: 90s, deleteEmptyDirData: false, force: true}
+workers: fewest
 packages: {manager: dnf, hold: false, lockTimeout: 1m}
 kubeadm: {patches: /etc/kubernetes/patches, ignorePreflightErrors: [SystemVerification], certificateRenewal: false}
 loadBalancer: {drain: [./lb, drain, "{node}"], restore: [./lb, restore, "{node}"]}
@@ -159,7 +160,8 @@ gates: {sustain: 20s, timeout: 5m}
 			Manager: "dnf", Repository: "https://pkgs.k8s.io/core:/stable:/v{minor}/rpm/", RepositoryFile: "/etc/yum.repos.d/kubernetes.repo",
 			LockTimeout: 60e9,
 		},
-		Offers: offers,
+		Offers:  offers,
+		Workers: planner.Fewest,
 		Pools: map[string]planner.Pool{
 			"gpu": {
 				MaxUnavailable: planner.Amount{Percent: 25},

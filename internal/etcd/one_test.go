@@ -36,11 +36,30 @@ func TestOneMember(t *testing.T) {
 		}
 	})
 	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, c) })
+	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
 	t.Run("snapshot between compactions", func(t *testing.T) { testCompactions(t, c) })
 	t.Run("idle and compacted", func(t *testing.T) { testIdle(t, c) })
 	t.Run("cancelled", func(t *testing.T) { testCancelled(t, c) })
 	t.Run("alarm", func(t *testing.T) { testAlarm(t, c) })
 	t.Run("learner", func(t *testing.T) { testLearner(t, lab, c) })
+}
+
+func testCopy(t *testing.T, c *Cluster) {
+	path := filepath.Join(t.TempDir(), "copy.db")
+	check(t, c.Copy(t.Context(), path))
+	info, err := os.Stat(path)
+	check(t, err)
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if _, err := Verify(t.Context(), path, Snapshot{}); err != nil {
+		t.Errorf("a copy is a snapshot: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Copy(gone, filepath.Join(t.TempDir(), "copy.db")); err == nil {
+		t.Error("a copy that was given up has no error")
+	}
 }
 
 func testSnapshot(t *testing.T, c *Cluster) {

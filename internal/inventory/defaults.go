@@ -23,6 +23,7 @@ func defaults() Inventory {
 			Keepalive:      15 * time.Second,
 			Sudo:           Sudo{Mode: SudoAuto},
 		},
+		Workers:   EachHop,
 		Packages:  Packages{Manager: APT, Hold: true, LockTimeout: 5 * time.Minute},
 		Kubeadm:   Kubeadm{CertificateRenewal: true},
 		Etcd:      Etcd{Topology: Stacked},

@@ -18,6 +18,7 @@ type intent struct {
 	APIVersion   string
 	Nodes        []intendedNode
 	Pools        []Pool
+	Workers      WorkerHops
 	Packages     Packages
 	Kubeadm      Kubeadm
 	LoadBalancer LoadBalancer
@@ -37,7 +38,7 @@ type intendedNode struct {
 // part of it.
 func (inv *Inventory) Digest() string {
 	v := intent{
-		APIVersion: inv.APIVersion, Pools: slices.Clone(inv.Pools), Packages: inv.Packages, Kubeadm: inv.Kubeadm,
+		APIVersion: inv.APIVersion, Pools: slices.Clone(inv.Pools), Workers: inv.Workers, Packages: inv.Packages, Kubeadm: inv.Kubeadm,
 		LoadBalancer: inv.LoadBalancer, Etcd: inv.Etcd, Keep: inv.Snapshots.Keep, Gates: inv.Gates,
 	}
 	for _, n := range inv.Nodes {

@@ -24,6 +24,8 @@ type Inventory struct {
 	Nodes []Node `yaml:"nodes" jsonschema:"required,minItems=1"`
 	// Groups of workers that are upgraded with the same budget. A pool named default always exists.
 	Pools []Pool `yaml:"pools"`
+	// In which hops of a path the kubelets of workers move. each-hop: in every hop. fewest: they stay behind for as many hops as Kubernetes and kubeadm support, so that a worker is drained as rarely as can be. Control planes move in every hop.
+	Workers WorkerHops `yaml:"workers"`
 	// Where kubeadm, kubelet and kubectl come from.
 	Packages Packages `yaml:"packages"`
 	// What is passed to kubeadm.
@@ -130,6 +132,15 @@ type Drain struct {
 	// Delete pods that no controller would bring back.
 	Force bool `yaml:"force"`
 }
+
+// WorkerHops is in which hops of a path the kubelets of workers move.
+type WorkerHops string
+
+// The ways.
+const (
+	EachHop WorkerHops = "each-hop"
+	Fewest  WorkerHops = "fewest"
+)
 
 // Manager is what installs kubeadm, kubelet and kubectl on the hosts.
 type Manager string

@@ -126,6 +126,8 @@ func choices(t reflect.Type) (noun string, values []string) {
 	switch t {
 	case reflect.TypeFor[cluster.Role]():
 		return "a role", []string{string(cluster.ControlPlane), string(cluster.Worker), string(cluster.EtcdHost)}
+	case reflect.TypeFor[WorkerHops]():
+		return "a way for workers", []string{string(EachHop), string(Fewest)}
 	case reflect.TypeFor[Manager]():
 		return "a package manager", []string{string(APT), string(DNF), string(Binaries)}
 	case reflect.TypeFor[SudoMode]():

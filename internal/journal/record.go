@@ -13,7 +13,7 @@ type Kind string
 
 // The kinds of record.
 const (
-	RunStarted  Kind = "run-started" // first record of a file: Plan, Cluster, Holder, Epoch
+	RunStarted  Kind = "run-started" // first record of a file: Plan, Cluster, Holder, Epoch, Accepted
 	RunResumed  Kind = "run-resumed" // Holder, Epoch
 	StepBefore  Kind = "step-before" // Step, Attempt: written before anything is changed
 	StepAfter   Kind = "step-after"  // Step, Attempt, Outcome, Error
@@ -46,6 +46,9 @@ type Record struct {
 	Outcome  Outcome   `json:"outcome,omitempty"`
 	Error    string    `json:"error,omitempty"`
 	Artefact *Artefact `json:"artefact,omitempty"`
+	// Accepted are the preflight rules that the operator let through, by id, each
+	// with the reason; in the first record of a file only.
+	Accepted map[string]string `json:"accepted,omitempty"`
 	// Sum chains the records: the digest of this record and of the Sum before it.
 	Sum string `json:"sum"`
 }

@@ -7,6 +7,8 @@ type State struct {
 	Holder             string
 	Steps              map[string]StepState
 	Artefacts          []Artefact
+	// Accepted are the preflight rules that were let through, with the reasons.
+	Accepted map[string]string
 	// Ended is the last run-ended record, if the run ended and was not resumed since.
 	Ended *Record
 }
@@ -39,7 +41,7 @@ func (s *State) Apply(r Record) {
 	switch r.Kind {
 	case RunStarted:
 		s.Plan, s.Cluster, s.Run = r.Plan, r.Cluster, r.Run
-		s.Holder, s.Epoch = r.Holder, r.Epoch
+		s.Holder, s.Epoch, s.Accepted = r.Holder, r.Epoch, r.Accepted
 	case RunResumed:
 		s.Holder, s.Epoch, s.Ended = r.Holder, r.Epoch, nil
 	case StepBefore:

@@ -20,9 +20,11 @@ func Build(f cluster.Facts, target []cluster.Version, c *catalog.Catalog, p Poli
 		CatalogDigest:   c.Digest(),
 		InventoryDigest: p.InventoryDigest,
 		Facts:           f,
+		Accepted:        p.Accepted,
 	}
 	b := &builder{facts: &f, catalog: c, policy: p, state: newState(&f)}
-	for _, to := range target {
+	for i, to := range target {
+		b.next = following(target, i)
 		h, err := b.hop(to)
 		if err != nil {
 			return plan.Plan{}, err
@@ -33,6 +35,15 @@ func Build(f cluster.Facts, target []cluster.Version, c *catalog.Catalog, p Poli
 	}
 	if len(out.Hops) > 0 {
 		out.Notices = append(b.general(), b.notices...)
+	}
+	out.Measured = measured(&out, p)
+	if b.skipped {
+		p.Workers = EachHop
+		eachHop, err := Build(f, target, c, p)
+		if err != nil {
+			return plan.Plan{}, err
+		}
+		tellSaving(&out, eachHop)
 	}
 	if err := plan.Seal(&out); err != nil {
 		return plan.Plan{}, err
@@ -49,6 +60,10 @@ type builder struct {
 	policy  Policy
 	state   *state
 	notices []plan.Notice
+	// next is the target after the hop that is laid out; zero: there is none.
+	next cluster.Version
+	// skipped is true when some worker's kubelet stayed behind in a hop.
+	skipped bool
 }
 
 // hopBuilder lays out one hop.
@@ -64,6 +79,8 @@ type hopBuilder struct {
 	equipped map[string]bool
 	// passed are the members that had kubeadm's etcd turn in this hop.
 	passed map[string]bool
+	// waiting are the workers whose kubelet stays where it is in this hop.
+	waiting map[string]bool
 	// touched are the nodes with a step.
 	touched map[string]bool
 }
@@ -83,7 +100,8 @@ func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
 		out.Stages = slices.Concat(h.prepare(), stages, h.workloads())
 		h.tell()
 	}
-	b.state.arrive(to)
+	b.skipped = b.skipped || len(h.waiting) > 0
+	b.state.arrive(to, h.waiting)
 	return out, nil
 }
 
@@ -120,6 +138,7 @@ func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
 		equipped: map[string]bool{},
 		passed:   map[string]bool{},
 		touched:  map[string]bool{},
+		waiting:  map[string]bool{},
 	}
 	for _, n := range b.state.nodes {
 		h.equipped[n.Name] = !n.kubeadm.IsZero() && n.kubeadm == to

@@ -111,6 +111,7 @@ func TestBuildGolden(t *testing.T) {
 		{"3+2-1.33-1.34-options", topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4"}, withBalancer},
 		{"1+1-1.33-1.34", topology{1, 1, "v1.33.13", "v3.5.26"}, []string{"v1.34.4"}, nil},
 		{"3+2-1.33-1.35", topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4"}, nil},
+		{"3+2-1.33-1.36-fewest", topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4", "v1.36.3"}, func(p *Policy) { p.Workers = Fewest }},
 		{"3+2-1.31-1.32", topology{3, 2, "v1.31.14", ""}, []string{"v1.32.13"}, nil},
 		{"3+2-1.30-1.31-etcd-first", topology{3, 2, "v1.30.14", ""}, []string{"v1.31.14"}, nil},
 	} {

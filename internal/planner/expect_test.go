@@ -12,14 +12,18 @@ import (
 func TestDriftAlongAPlan(t *testing.T) {
 	c := load(t)
 	for _, tc := range []struct {
-		top    topology
-		target []string
+		top     topology
+		target  []string
+		workers WorkerHops
 	}{
-		{topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4"}},
-		{topology{3, 2, "v1.30.14", ""}, []string{"v1.31.14", "v1.32.13"}},
+		{topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4"}, EachHop},
+		{topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4", "v1.36.3"}, Fewest},
+		{topology{3, 2, "v1.30.14", ""}, []string{"v1.31.14", "v1.32.13"}, EachHop},
 	} {
 		targets := versions(tc.target...)
-		p, err := Build(tc.top.facts(c), targets, c, testPolicy(targets...))
+		policy := testPolicy(targets...)
+		policy.Workers = tc.workers
+		p, err := Build(tc.top.facts(c), targets, c, policy)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ func FuzzBuild(f *testing.F) {
 	f.Add(uint8(3), uint8(2), uint8(33), uint8(1), uint8(1), uint8(0), uint64(0))
 	f.Add(uint8(1), uint8(1), uint8(16), uint8(20), uint8(3), uint8(0), uint64(0))
 	f.Add(uint8(3), uint8(9), uint8(27), uint8(6), uint8(0), uint8(33), uint64(0xf0f0f0f0f0))
+	f.Add(uint8(3), uint8(4), uint8(17), uint8(9), uint8(1), uint8(0), ^uint64(0)>>1&^0xffff) // fewest, from 1.33
 	f.Add(uint8(2), uint8(0), uint8(30), uint8(2), uint8(2), uint8(100), uint64(0xffffffffffffffff))
 	f.Fuzz(func(t *testing.T, cps, workers, minor, hops, count, percent uint8, bits uint64) {
 		from := cluster.Minor{Major: 1, Minor: 16 + uint64(minor)%21}
@@ -39,6 +40,9 @@ func FuzzBuild(f *testing.F) {
 			policy.LoadBalancer = LoadBalancer{Drain: []string{"lb", "drain", "{node}"}, Restore: []string{"lb", "restore", "{node}"}}
 		}
 		policy.Pools = map[string]Pool{"default": {MaxUnavailable: Amount{Count: int(count), Percent: int(percent) % 101}, Drain: DefaultPool().Drain}}
+		if r.next() {
+			policy.Workers = Fewest
+		}
 		p, err := Build(facts, targets, c, policy)
 		if err != nil {
 			var te *TargetError
@@ -55,6 +59,7 @@ func FuzzBuild(f *testing.F) {
 		for i := range p.Hops {
 			checkHop(t, &p.Hops[i], facts)
 		}
+		checkSkew(t, &p, c)
 	})
 }
 

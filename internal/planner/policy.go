@@ -15,6 +15,10 @@ type Policy struct {
 	KupVersion      string
 	InventoryDigest string
 
+	// Accepted are the preflight rules that the operator lets through, by id, each
+	// with the reason; written into the plan as they are.
+	Accepted map[string]string
+
 	// IgnorePreflightErrors are names of kubeadm's own checks to ignore.
 	IgnorePreflightErrors []string
 	// PatchesDir is a directory on the control planes given to kubeadm, and on
@@ -34,9 +38,16 @@ type Policy struct {
 	// DefaultPool's values.
 	Pools map[string]Pool
 
+	// Workers says in which hops the kubelets of workers move; empty: in each.
+	Workers WorkerHops
+
 	// LoadBalancer commands run on the operator's machine around an API server's
 	// restart.
 	LoadBalancer LoadBalancer
+
+	// Measured are durations of earlier runs, which take the place of the catalog's;
+	// zero: none.
+	Measured Measured
 
 	// GateSustain is how long gates must hold, for the estimates only.
 	GateSustain time.Duration

@@ -49,8 +49,12 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	backup.Args["hop"] = h.to.Line().String()
 	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages.RepositoryFile), "\n")
 	backup.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
-	fetch := reads(h.step(plan.KindFetch, plan.Prepare, n.Name, "fetch", "fetch", "download kubeadm, kubelet and kubectl "+h.revision))
-	fetch.Args = h.packageArgs(n, "kubeadm", "kubelet", "kubectl")
+	names, what := []string{"kubeadm", "kubelet", "kubectl"}, "kubeadm, kubelet and kubectl"
+	if h.waiting[n.Name] {
+		names, what = waitingPackages, "kubeadm and kubectl"
+	}
+	fetch := reads(h.step(plan.KindFetch, plan.Prepare, n.Name, "fetch", "fetch", "download "+what+" "+h.revision))
+	fetch.Args = h.packageArgs(n, names...)
 	images := h.nodeImages(n)
 	pull := h.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("pull %d images", len(images)), images)
 	return plan.Lane{backup, fetch, pull}

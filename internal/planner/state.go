@@ -22,6 +22,7 @@ type nodeState struct {
 	control cluster.Version // oldest of API server, controller manager, scheduler
 	kubelet cluster.Version // oldest of registered and installed
 	kubeadm cluster.Version
+	managed cluster.Minor // of the kubeadm that configured the kubelet last
 	etcd    cluster.Version
 	member  bool // runs an etcd member
 	leader  bool
@@ -39,7 +40,7 @@ func newState(f *cluster.Facts) *state {
 }
 
 func newNodeState(f *cluster.Facts, n *cluster.Node) *nodeState {
-	s := &nodeState{Node: n, kubelet: n.Kubelet}
+	s := &nodeState{Node: n, kubelet: n.Kubelet, managed: n.Kubelet.Line()}
 	if n.Host != nil {
 		s.kubeadm = n.Host.Kubeadm
 		if n.Host.Kubelet.Less(s.kubelet) {
@@ -128,12 +129,20 @@ func (s *state) oldestEtcd() cluster.Version {
 	return oldest
 }
 
-// arrive moves everything to where a hop ends.
-func (s *state) arrive(to cluster.Version) {
+// arrive moves everything to where a hop ends, but for the kubelets of those that
+// wait.
+func (s *state) arrive(to cluster.Version, waiting map[string]bool) {
 	for _, n := range s.nodes {
+		if waiting[n.Name] {
+			if n.managed == to.Line() {
+				n.kubeadm = to
+			}
+			continue
+		}
 		if n.kubelet.Less(to) {
 			n.kubelet = to
 		}
+		n.managed = n.kubelet.Line()
 		if n.Role == cluster.ControlPlane {
 			n.control = to
 		}

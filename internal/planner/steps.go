@@ -34,6 +34,9 @@ func (h *hopBuilder) step(kind plan.Kind, stage plan.StageName, node, name, esti
 		Args: map[string]string{}, WayBack: plan.WayBackNothing, Mutates: true,
 		Estimate: h.catalog.Estimate(estimate),
 	}
+	if took, known := h.policy.took(s.ID); known {
+		s.Estimate = took
+	}
 	return s
 }
 
@@ -44,13 +47,14 @@ func reads(s plan.Step) plan.Step {
 }
 
 // gated sets the gates and adds the time they must hold: gates of one side are
-// asked side by side.
+// asked side by side. A duration that was measured has the gates after the step.
 func (h *hopBuilder) gated(s plan.Step, before, after []plan.GateID) plan.Step {
 	s.Before, s.After = before, after
-	for _, side := range [][]plan.GateID{before, after} {
-		if len(side) > 0 {
-			s.Estimate += h.policy.GateSustain
-		}
+	if len(before) > 0 {
+		s.Estimate += h.policy.GateSustain
+	}
+	if _, known := h.policy.took(s.ID); len(after) > 0 && !known {
+		s.Estimate += h.policy.GateSustain
 	}
 	return s
 }

@@ -1,19 +1,28 @@
 package planner
 
 import (
+	"slices"
+
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
-// workers is one wave for each pool, as wide as the pool's budget.
+// workers is one wave for each pool, as wide as the pool's budget, after one of the
+// workers whose kubelets wait for a later hop.
 func (h *hopBuilder) workers() []plan.Stage {
 	names, pools := h.state.pools()
 	var waves []plan.Wave
+	var waiting []*nodeState
 	for _, name := range names {
 		pool := h.policy.pool(name)
 		var lanes []plan.Lane
 		for _, n := range pools[name] {
-			if n.kubelet.Less(h.to) {
+			switch {
+			case !n.kubelet.Less(h.to):
+			case h.waits(n):
+				h.waiting[n.Name] = true
+				waiting = append(waiting, n)
+			default:
 				lanes = append(lanes, h.workerLane(n, pool.Drain))
 			}
 		}
@@ -22,6 +31,9 @@ func (h *hopBuilder) workers() []plan.Stage {
 			width := min(pool.MaxUnavailable.of(len(pools[name])), len(lanes))
 			waves = append(waves, plan.Wave{Parallel: width, Lanes: lanes})
 		}
+	}
+	if lanes := h.waitingLanes(waiting); len(lanes) > 0 {
+		waves = slices.Insert(waves, 0, plan.Wave{Parallel: min(len(lanes), maxPrepare), Lanes: lanes})
 	}
 	if len(waves) == 0 {
 		return nil

@@ -70,7 +70,7 @@ func checkImageDisk(in Input) []Finding {
 		}
 		f := Finding{
 			Object: "node " + n.Name, Why: fmt.Sprintf("its image disk is %d%% full, and from %d%% on the kubelet removes images, prefetched ones too", n.Host.ImageDiskUsedPercent, limit),
-			Fix: "make room (crictl rmi --prune)",
+			Fix: "make room on that file system: journalctl --vacuum-size=200M, and crictl rmi of images that nothing uses (crictl rmi --prune would take the sandbox image too)",
 		}
 		if n.Host.ImageDiskUsedPercent >= limit {
 			f.Severity = Block

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/internal/preflight/drainsim"
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
@@ -45,9 +46,15 @@ type Input struct {
 	// CertificateRenewal and PatchesDir are the inventory's wishes for kubeadm.
 	CertificateRenewal bool
 	PatchesDir         string
-	// Waived are ids of rules whose findings the operator takes the blame for:
-	// they warn where they would block.
-	Waived []string
+	// Drains say what the drain of a node may lose, by node; one that is not named
+	// is drained with kup's defaults.
+	Drains map[string]drainsim.Drain
+	// IgnorePreflightErrors are the checks of kubeadm that the inventory has it
+	// ignore, by name; "all" is every one.
+	IgnorePreflightErrors []string
+	// Accepted are the rules whose findings the operator takes the blame for, each
+	// with the reason: they warn where they would block.
+	Accepted map[string]string
 }
 
 // Finding is what a rule found, once per object and hop.
@@ -61,6 +68,9 @@ type Finding struct {
 	Why    string `json:"why"`              // a sentence without the object
 	Fix    string `json:"fix"`              // what to do, with the command where there is one
 	Source string `json:"source"`
+	// Accepted is the operator's reason for letting it through; empty: it was not
+	// accepted.
+	Accepted string `json:"accepted,omitempty"`
 }
 
 // Rule is one thing that must hold.
@@ -84,9 +94,9 @@ func Check(in Input) []Finding {
 			if f.Severity == "" {
 				f.Severity = r.Severity
 			}
-			if f.Severity == Block && slices.Contains(in.Waived, r.ID) {
+			f.Accepted = in.Accepted[r.ID]
+			if f.Severity == Block && f.Accepted != "" {
 				f.Severity = Warn
-				f.Why += " (waived by the operator)"
 			}
 			out = append(out, f)
 		}

@@ -56,7 +56,7 @@ func at(in *Input, version, etcd string) {
 	in.Facts.Kubeadm.ClusterVersion, in.Facts.Available = v, nil
 	for i := range in.Facts.Nodes {
 		n := &in.Facts.Nodes[i]
-		n.Kubelet, n.Host.Kubelet = v, v
+		n.Kubelet, n.Host.Kubelet, n.Host.Kubeadm = v, v, v
 		for j := range n.StaticPods {
 			n.StaticPods[j].Version = v
 		}
@@ -130,6 +130,20 @@ func cases() []ruleCase {
 		{"KUP-014", "narrower in old kubeadm", func(in *Input) {
 			at(in, "v1.27.16", "v3.5.12")
 			in.Path, in.Facts.Node("w-1").Kubelet = path("v1.28.15"), v("v1.26.15")
+		}},
+		{"KUP-015", "a worker left out of a hop", func(in *Input) {
+			at(in, "v1.32.13", "v3.5.26")
+			in.Path = path("v1.33.13")
+			n := in.Facts.Node("w-1")
+			n.Kubelet, n.Host.Kubelet, n.Host.Kubeadm = v("v1.31.14"), v("v1.31.14"), v("v1.31.14")
+			in.Facts.Node("w-2").Host.Kubeadm = v("v1.32.13")
+		}},
+		{"KUP-015", "a worker that missed what only one kubeadm does", func(in *Input) {
+			at(in, "v1.35.4", "v3.6.11")
+			in.Path = path("v1.36.3")
+			n := in.Facts.Node("w-1")
+			n.Kubelet, n.Host.Kubelet, n.Host.Kubeadm = v("v1.33.13"), v("v1.33.13"), v("v1.34.4")
+			in.Facts.Node("w-2").Host.Kubeadm = v("v1.35.4")
 		}},
 		{"KUP-020", "not in the inventory", func(in *Input) { in.Nodes = in.Nodes[:4] }},
 		{"KUP-021", "not in the cluster", func(in *Input) { in.Nodes = append(in.Nodes, "w-3") }},
@@ -302,16 +316,20 @@ func TestFindingsAreComplete(t *testing.T) {
 	}
 }
 
-func TestWaived(t *testing.T) {
+func TestAccepted(t *testing.T) {
 	in := clean(t)
 	at(&in, "v1.33.13", "v3.5.24")
+	in.Facts.Node("w-1").Cordoned = true
 	if !Blocked(Check(in)) {
 		t.Fatal("etcd 3.5.24 into 3.6 does not block")
 	}
-	in.Waived = []string{"KUP-040"}
+	in.Accepted = map[string]string{"KUP-040": "restored aside on Friday"}
 	got := Check(in)
-	if Blocked(got) || len(got) != 1 || got[0].Severity != Warn || !strings.Contains(got[0].Why, "waived") {
-		t.Errorf("waived:\n%s", list(got))
+	if len(got) != 2 || got[0].Rule != "KUP-024" || got[0].Severity != Block || got[0].Accepted != "" {
+		t.Errorf("another rule's block was let through:\n%s", list(got))
+	}
+	if got[1].Severity != Warn || got[1].Accepted != "restored aside on Friday" {
+		t.Errorf("accepted, and still:\n%s", list(got))
 	}
 }
 

@@ -20,6 +20,7 @@ func versionRules() []Rule {
 		{"KUP-012", "no kubelet is newer than an API server", Block, skewPolicy, checkKubeletNewer},
 		{"KUP-013", "kubelets are not too old for the API servers", Block, skewPolicy, checkKubeletOlder},
 		{"KUP-014", "kubelets are not too old for kubeadm", Block, "kubernetes cmd/kubeadm/app/phases/upgrade/policy.go, MaximumAllowedMinorVersionKubeletSkew", checkKubeletForKubeadm},
+		{"KUP-015", "kubeadm moves by one minor on every worker", Warn, "https://kubernetes.io/docs/setup/production-environment/tools/kubeadm/create-cluster-kubeadm/#kubeadm-s-skew-against-kubeadm", checkNodeKubeadm},
 	}
 }
 
@@ -124,7 +125,7 @@ func checkKubeletNewer(in Input) []Finding {
 }
 
 // checkKubeletOlder judges the cluster as it is and as the first hop makes it:
-// every later hop starts with all kubelets at the one before.
+// in every later hop kubelets are where the plan leaves them, within these rules.
 func checkKubeletOlder(in Input) []Finding {
 	_, newest := in.apiServers()
 	var out []Finding
@@ -168,6 +169,44 @@ func checkKubeletForKubeadm(in Input) []Finding {
 				Fix: fmt.Sprintf("bring the kubelet of %s to the control plane's version first", n.Name),
 			})
 		}
+	}
+	return out
+}
+
+// checkNodeKubeadm judges the first hop: in the later ones every node had kubeadm of
+// the hop before. What kubeadm a node had last is told by the one that is installed,
+// or by the kubelet, whichever is newer.
+func checkNodeKubeadm(in Input) []Finding {
+	hops := in.hops()
+	if len(hops) == 0 {
+		return nil
+	}
+	h := hops[0]
+	var out []Finding
+	for _, n := range in.nodes() {
+		if n.Role != cluster.Worker || n.Host == nil || n.Host.Kubeadm.IsZero() || n.Kubelet.IsZero() {
+			continue
+		}
+		had := n.Kubelet.Line()
+		if had.Less(n.Host.Kubeadm.Line()) {
+			had = n.Host.Kubeadm.Line()
+		}
+		if !had.Less(h.from.Line()) || h.to.Minor <= had.Minor+in.Catalog.NodeKubeadmApart() {
+			continue
+		}
+		left := had.Next().String()
+		if had.Next().Less(h.from.Line()) {
+			left = fmt.Sprintf("each minor from %s to %s", left, h.from.Line())
+		}
+		f := Finding{
+			Hop: h.name, Object: "node " + n.Name, Why: fmt.Sprintf("kubeadm there goes from %s to %s at once", had, h.to.Line()),
+			Fix: fmt.Sprintf("on %s, run `kubeadm upgrade node` with kubeadm of %s first, or remove the node and join it anew", n.Name, left),
+		}
+		for _, edit := range in.Catalog.MissedEdits(had, h.to.Line()) {
+			f.Severity = Block
+			f.Why += fmt.Sprintf(", and misses what only %s does: it %s", edit.Until, edit.Does)
+		}
+		out = append(out, f)
 	}
 	return out
 }

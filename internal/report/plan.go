@@ -39,8 +39,22 @@ func summary(b *strings.Builder, p *plan.Plan) {
 		b.WriteString("Nothing to do: the cluster is at the target.\n")
 		return
 	}
-	fmt.Fprintf(b, "Target %s: %s, about %s\n", p.Hops[len(p.Hops)-1].To, count(len(p.Hops), "hop"), Duration(p.Estimate()))
+	fmt.Fprintf(b, "Target %s: %s, about %s (%s)\n", p.Hops[len(p.Hops)-1].To, count(len(p.Hops), "hop"), Duration(p.Estimate()), estimates(p))
 	fmt.Fprintf(b, "Plan %s\n", p.ID)
+}
+
+// estimates says where the plan's estimates come from.
+func estimates(p *plan.Plan) string {
+	if p.Measured == nil {
+		return "typical"
+	}
+	total := 0
+	p.Steps(func(*plan.Hop, *plan.Stage, *plan.Step) bool { total++; return true })
+	said := "measured on this cluster, " + count(p.Measured.Runs, "run")
+	if p.Measured.Steps < total {
+		said += fmt.Sprintf("; %d of %d steps typical", total-p.Measured.Steps, total)
+	}
+	return said
 }
 
 func oldestMember(f *cluster.Facts) cluster.Version {

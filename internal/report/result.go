@@ -32,6 +32,10 @@ type Result struct {
 	Workloads []string `json:"workloads,omitempty"`
 	// Deprecated are API versions that clients still ask for.
 	Deprecated []string `json:"deprecated,omitempty"`
+	// Accepted are the preflight rules that were let through, with the reasons, and
+	// AcceptedBy who did.
+	Accepted   map[string]string `json:"accepted,omitempty"`
+	AcceptedBy string            `json:"acceptedBy,omitempty"`
 	// Unready says how long each API server was not ready while its etcd member
 	// was replaced, in seconds, by node.
 	Unready map[string]float64 `json:"unreadySeconds,omitempty"`
@@ -62,6 +66,9 @@ func WriteResult(w io.Writer, r *Result) error {
 	}
 	fmt.Fprintf(&b, "  remote commands %s, eviction and readiness %s, sustained gates %s, kup itself %s\n",
 		seconds(r.RemoteSeconds), seconds(r.WaitSeconds), seconds(r.SustainSeconds), seconds(r.RestSeconds))
+	for _, id := range sortedKeys(r.Accepted) {
+		fmt.Fprintf(&b, "  accepted: %s, by %s: %s\n", id, r.AcceptedBy, Printable(r.Accepted[id]))
+	}
 	for _, s := range r.Workloads {
 		fmt.Fprintf(&b, "  workload: %s\n", s)
 	}

@@ -130,6 +130,10 @@ func (m manifest) localEndpoint() (string, int, error) {
 func (e *edits) compare(p map[string]string) ([]cluster.HandEdit, string, error) {
 	var out []cluster.HandEdit
 	var blind []string
+	reason := e.etcdInBetween(p["etcd-default"])
+	if reason != "" {
+		delete(p, "have etcd")
+	}
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "kubelet"} {
 		have, there := p["have "+name]
 		if !there {
@@ -153,10 +157,32 @@ func (e *edits) compare(p map[string]string) ([]cluster.HandEdit, string, error)
 		}
 	}
 	if len(blind) == 0 {
-		return out, "", nil
+		return out, reason, nil
 	}
-	reason := fmt.Sprintf("kubeadm did not say what it would write for %s, so that these files were not compared", strings.Join(blind, ", "))
+	reason = fmt.Sprintf("kubeadm did not say what it would write for %s, so that these files were not compared", strings.Join(blind, ", "))
 	return out, reason + whyBlind(p, blind), nil
+}
+
+// etcdInBetween tells why etcd's manifest must differ although the API server's
+// need not: a hop upgrades etcd last, and until then the manifest is that of the
+// kubeadm before. Default is the tag that the installed kubeadm deploys; an etcd
+// that was pinned above it was written by this kubeadm.
+func (e *edits) etcdInBetween(deploys string) string {
+	runs, newest := etcdTag(tagOf(e.found.etcdImage)), etcdTag(strings.TrimSpace(deploys))
+	if runs.IsZero() || newest.IsZero() || !runs.Less(newest) {
+		return ""
+	}
+	return fmt.Sprintf("etcd is %s, and the kubeadm installed deploys %s; whether its manifest was edited by hand cannot be told in between", runs, newest)
+}
+
+// etcdTag reads 3.6.5-0; zero when it is no release.
+func etcdTag(tag string) cluster.Version {
+	bare, _, _ := strings.Cut(tag, "-")
+	v, err := cluster.ParseVersion(bare)
+	if err != nil {
+		return cluster.Version{}
+	}
+	return v
 }
 
 // whyBlind tells of an unknown flag, and else how to see why.

@@ -13,14 +13,17 @@ import (
 
 // Scanner is what the cluster's API tells beyond facts.
 type Scanner interface {
+	// ClusterConfiguration is kubeadm's, as stored; empty when there is none.
+	ClusterConfiguration(ctx context.Context) (string, error)
 	Placement(ctx context.Context) (cluster.Placement, error)
 	Objects(ctx context.Context) (cluster.Objects, error)
 }
 
 // Store is what the cluster's store tells beyond facts.
 type Store interface {
-	// Stored reads every object's version and kind from a snapshot of its own.
-	Stored(ctx context.Context) (cluster.Stored, error)
+	// Stored reads what every object below the API servers' prefix in etcd is
+	// stored as, from a copy of the store. An empty prefix is their default.
+	Stored(ctx context.Context, prefix string) (cluster.Stored, error)
 }
 
 // ScanInput is what there is to look at. A nil side is not looked at.
@@ -35,6 +38,9 @@ type ScanInput struct {
 // not tell is named in Unchecked; the error is about ctx.
 func Scan(ctx context.Context, in ScanInput, facts *cluster.Facts) (cluster.Scan, error) {
 	s := &scan{in: in, out: cluster.Scan{Startup: map[string]*cluster.Startup{}, HostStates: map[string]*cluster.HostState{}}}
+	if err := s.kubeadm(ctx); err != nil {
+		return cluster.Scan{}, fmt.Errorf("scan the cluster: %w", err)
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
 	g.Go(func() error { return s.api(gctx) })
@@ -56,7 +62,8 @@ func Scan(ctx context.Context, in ScanInput, facts *cluster.Facts) (cluster.Scan
 
 type scan struct {
 	in    ScanInput
-	mutex sync.Mutex // guards out
+	args  *cluster.ClusterArgs // nil: not known
+	mutex sync.Mutex           // guards out
 	out   cluster.Scan
 }
 
@@ -75,23 +82,56 @@ func (s *scan) found(ctx context.Context, what string, err error, take func()) e
 	return nil
 }
 
+// kubeadm reads what every hop starts the control plane's components with.
+func (s *scan) kubeadm(ctx context.Context) error {
+	text, err := s.in.API.ClusterConfiguration(ctx)
+	if err == nil && text != "" {
+		s.args, err = clusterArgs(text)
+	}
+	return s.found(ctx, "what kubeadm's configuration starts the components with could not be read", err, func() {})
+}
+
 func (s *scan) api(ctx context.Context) error {
 	placement, err := s.in.API.Placement(ctx)
 	if err := s.found(ctx, "which pods run where could not be read, so that no drain was simulated", err, func() { s.out.Placement = &placement }); err != nil {
 		return err
 	}
 	objects, err := s.in.API.Objects(ctx)
-	return s.found(ctx, "the versions that objects are written in could not be read", err, func() { s.out.Objects = &objects })
+	return s.found(ctx, "the versions that objects are written in could not be read", err, func() {
+		s.out.Objects = &objects
+		s.out.Unchecked = append(s.out.Unchecked, objects.Unchecked...)
+	})
 }
 
 func (s *scan) store(ctx context.Context) error {
-	stored, err := s.in.Store.Stored(ctx)
+	stored, err := s.in.Store.Stored(ctx, s.prefix())
 	return s.found(ctx, "the stored objects could not be read, so that nobody knows whether every hop can read them", err, func() { s.out.Stored = &stored })
+}
+
+// prefix is the API servers' --etcd-prefix; empty: their default.
+func (s *scan) prefix() string {
+	if s.args == nil {
+		return ""
+	}
+	server := s.args.Component("kube-apiserver")
+	if server == nil {
+		return ""
+	}
+	if flag := server.Flag("etcd-prefix"); flag != nil {
+		return flag.Value
+	}
+	return ""
 }
 
 func (s *scan) host(ctx context.Context, n *cluster.Node, h remote.Host) error {
 	started, err := startup(ctx, h, n)
-	if err := s.found(ctx, n.Name+": what its components are started with could not be read", err, func() { s.out.Startup[n.Name] = started }); err != nil {
+	err = s.found(ctx, n.Name+": what its components are started with could not be read", err, func() {
+		if n.Role == cluster.ControlPlane {
+			started.Cluster = s.args
+		}
+		s.out.Startup[n.Name] = started
+	})
+	if err != nil {
 		return err
 	}
 	state, err := hostState(ctx, h, n, s.in.Settings)

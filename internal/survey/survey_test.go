@@ -182,6 +182,22 @@ func TestHandEdits(t *testing.T) {
 	}
 }
 
+// TestEtcdInBetween: in the middle of a hop etcd's manifest is still that of the
+// kubeadm before.
+func TestEtcdInBetween(t *testing.T) {
+	for deploys, wantEdits := range map[string]int{"3.5.24-0": 1, "3.5.33-0": 1, "": 1, "3.6.5-0": 0} {
+		cp := recorded(t, "cp-2")
+		cp.output["edits"] = strings.Replace(cp.output["edits"], "    - --snapshot-count=10000\n", "", 1) + "\n#kup:part etcd-default\n" + deploys + "\n"
+		f, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"cp-2": cp}, Etcd: store{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Node("cp-2").Host.HandEdits; len(got) != wantEdits || len(f.Unchecked) != 1-wantEdits {
+			t.Errorf("etcd 3.5.33, kubeadm deploys %q: %+v, unchecked %q", deploys, got, f.Unchecked)
+		}
+	}
+}
+
 func TestKubeletEdits(t *testing.T) {
 	w := recorded(t, "w-1")
 	w.output["edits"] = strings.Replace(w.output["edits"], "failSwapOn: false", "failSwapOn: true\nmaxPods: 250", 1)

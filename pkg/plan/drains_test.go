@@ -24,6 +24,12 @@ func TestDrainWaves(t *testing.T) {
 	if got := fmt.Sprint(p.DrainWaves()); got != "[[cp-1] [cp-2] [w-1 w-2] [w-3]]" {
 		t.Errorf("waves %s", got)
 	}
+	short := Hop{Stages: hop.Stages[:1]}
+	for _, hops := range [][]Hop{{short, hop}, {hop, short}, {short, hop, short}} {
+		if got := fmt.Sprint((&Plan{Hops: hops}).DrainWaves()); got != "[[cp-1] [cp-2] [w-1 w-2] [w-3]]" {
+			t.Errorf("a hop that leaves workers out hides them: %s", got)
+		}
+	}
 	if got := (&Plan{}).DrainWaves(); got != nil {
 		t.Errorf("no hop drains %v", got)
 	}

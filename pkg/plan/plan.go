@@ -28,6 +28,18 @@ type Plan struct {
 	// Notices are what the operator must know and agree to before the start:
 	// outages, points of no return, things that could not be checked.
 	Notices []Notice `json:"notices,omitempty"`
+	// Accepted are the preflight rules that the operator let through when the plan
+	// was made, by id, each with the reason.
+	Accepted map[string]string `json:"accepted,omitempty"`
+	// Measured says how far the estimates come from earlier runs on this cluster;
+	// nil: all of them are typical ones.
+	Measured *Measured `json:"measured,omitempty"`
+}
+
+// Measured is where estimates come from.
+type Measured struct {
+	Runs  int `json:"runs"`  // of this cluster that were looked at
+	Steps int `json:"steps"` // of the plan whose estimate is measured
 }
 
 // Notice is a sentence about the plan.
@@ -135,14 +147,24 @@ func (p *Plan) Steps(f func(h *Hop, st *Stage, s *Step) bool) {
 	}
 }
 
-// DrainWaves are the nodes that the first hop drains, in order; those of one wave
-// may be drained at the same time. Every hop drains in the same order.
+// DrainWaves are the nodes that hops drain, in order; those of one wave may be
+// drained at the same time. Every hop drains in the same order, but may leave
+// workers out: the answer is that of the hop that drains most nodes.
 func (p *Plan) DrainWaves() [][]string {
-	if len(p.Hops) == 0 {
-		return nil
-	}
 	var out [][]string
-	for _, st := range p.Hops[0].Stages {
+	most := 0
+	for i := range p.Hops {
+		waves := p.Hops[i].drainWaves()
+		if n := len(slices.Concat(waves...)); n > most {
+			out, most = waves, n
+		}
+	}
+	return out
+}
+
+func (h *Hop) drainWaves() [][]string {
+	var out [][]string
+	for _, st := range h.Stages {
 		for _, w := range st.Waves {
 			var nodes []string
 			for _, lane := range w.Lanes {

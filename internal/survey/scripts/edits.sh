@@ -45,6 +45,8 @@ if [ -s /tmp/config.yaml ]; then
 		both $name $manifests/$name.yaml kubeadm-init-dryrun
 	done
 	if [ -f $manifests/etcd.yaml ]; then
+		part etcd-default
+		kubeadm config images list --kubernetes-version "$(kubeadm version -o short)" 2>/tmp/log | sed -n "s/.*etcd:\([^ ]*\)\$/\1/p"
 		try etcd kubeadm init phase etcd local --config /tmp/config.yaml
 		both etcd $manifests/etcd.yaml kubeadm-init-dryrun
 	fi
