@@ -14,7 +14,7 @@ KUBERNETES     ?= 1.33
 SCENARIO       ?= hop
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e e2e-all e2e-list demo demo-record crash-matrix lab-up lab-down lab-status lab-ssh bench clean
+.PHONY: help build test lint e2e e2e-all e2e-list demo demo-record crash-matrix catalog-verify lab-up lab-down lab-status lab-ssh bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ demo-record: bin/kup-lab ## the same, recorded to docs/demo.cast and drawn as do
 
 crash-matrix: bin/kup-lab ## kup killed around every step of two hops of a modelled 3 + 3 cluster, and resumed
 	bin/kup-lab crash-matrix
+
+catalog-verify: bin/kup-lab ## the catalog's command lines against kubeadm of every minor, built from the Go module proxy
+	bin/kup-lab catalog-verify
 
 lab-up: bin/kup-lab ## a real kubeadm cluster: NAME= CONTROL_PLANES= WORKERS= KUBERNETES=
 	bin/kup-lab up --name $(NAME) --control-planes $(CONTROL_PLANES) --workers $(WORKERS) --kubernetes $(KUBERNETES) $(LAB_FLAGS)

@@ -39,7 +39,8 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(upCommand(), downCommand(), statusCommand(), sshCommand(), buildCommand(), dockerStopCommand(), e2eCommand(),
-		hollowCommand(), demoCommand(), recordCommand(), crashMatrixCommand(), crashKupCommand())
+		hollowCommand(), demoCommand(), recordCommand(), crashMatrixCommand(), crashKupCommand(),
+		catalogVerifyCommand(), catalogGenerateCommand())
 	return root
 }
 
