@@ -78,6 +78,10 @@ func Scenarios() []Scenario {
 			controlPlanes: 3, workers: 2, hops: 2, run: runTwoHops,
 		},
 		{
+			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",
+			controlPlanes: 1, workers: 2, run: runPreflight,
+		},
+		{
 			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",
 			controlPlanes: 1, workers: 2, withoutKup: true, run: runRehearsal,
 		},
