@@ -45,6 +45,6 @@ func e2eCommand() *cobra.Command {
 	f.BoolVar(&o.KeepLab, "keep", false, "leave the lab up at the end")
 	f.StringVar(&o.Kup, "kup", "", "kup binary under test (default: built from the source)")
 	f.StringVar(&o.WorkDir, "work-dir", "", "where state, output and plans of the run go (default: a new temporary directory)")
-	f.StringVar(&o.From, "from", "", "minor the cluster starts with (default 1.33)")
+	f.StringVar(&o.From, "from", "", "minor the cluster starts with (default: the scenario's own, most 1.33)")
 	return c
 }

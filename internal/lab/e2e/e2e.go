@@ -21,7 +21,8 @@ type Options struct {
 	WorkDir string
 	// ControlPlanes and Workers replace the scenario's own size.
 	ControlPlanes, Workers int
-	// From is the minor the cluster starts with; empty: 1.33.
+	// From is the minor the cluster starts with; empty: the scenario's own, which is
+	// 1.33 for most.
 	From string
 }
 
@@ -31,6 +32,8 @@ type Scenario struct {
 	Summary string
 
 	controlPlanes, workers int
+	// from is the minor it starts with; empty: defaultFrom.
+	from string
 	// hops is over how many minors it goes; zero: one.
 	hops int
 	// withoutKup needs no binary under test.
@@ -80,6 +83,14 @@ func Scenarios() []Scenario {
 		{
 			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",
 			controlPlanes: 1, workers: 2, run: runPreflight,
+		},
+		{
+			Name: "old-storage", Summary: "objects stored in a version that the next minor cannot read are found in the snapshot and named, and the new API server fails on just those",
+			controlPlanes: 1, workers: 1, from: "1.34", run: runOldStorage,
+		},
+		{
+			Name: "drain-sim", Summary: "five situations of drains are planted one after the other: what the simulation predicts is what the drains then do",
+			controlPlanes: 1, workers: 3, run: runDrainSim,
 		},
 		{
 			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",

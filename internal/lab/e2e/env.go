@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,10 +83,7 @@ func workDir(dir, scenario string) (string, error) {
 }
 
 func (e *env) openLab(ctx context.Context) error {
-	from := e.options.From
-	if from == "" {
-		from = defaultFrom
-	}
+	from := cmp.Or(e.options.From, e.scenario.from, defaultFrom)
 	var err error
 	if e.path, err = minors(from, max(e.scenario.hops, 1)); err != nil {
 		return err
