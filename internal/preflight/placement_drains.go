@@ -126,7 +126,7 @@ func (d *drains) checkTogether(in Input) []Finding {
 			if len(t.Nodes) > 1 {
 				why = fmt.Sprintf("all its %d ready pods are on %s, which are drained at the same time, and no budget keeps one", t.Pods, fewOf(t.Nodes))
 			}
-			fix := fmt.Sprintf("give it a budget with maxUnavailable 1: kubectl -n %s create pdb %s --selector=… --max-unavailable=1", c.Namespace, c.Name)
+			fix := fmt.Sprintf("give it a budget with maxUnavailable 1: kubectl -n %[1]s create pdb %[2]s --max-unavailable=1 --selector=SELECTOR, as kubectl -n %[1]s get %[3]s %[2]s -o wide shows it", c.Namespace, c.Name, strings.ToLower(c.Kind))
 			if c.Kind == "Deployment" || c.Kind == "StatefulSet" {
 				fix += fmt.Sprintf("; or let its pods be placed anew first: kubectl -n %s rollout restart %s/%s", c.Namespace, strings.ToLower(c.Kind), c.Name)
 			}
