@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 )
@@ -111,7 +112,7 @@ func (c *Comparison) count(old, now map[string]any, by int) {
 
 func (c *Comparison) walk(key Key, path []string, old, now any, rules []Rule, mine []int) {
 	for _, i := range mine {
-		if rules[i].matches(path) {
+		if rules[i].matches(path) && (!rules[i].AnyOrder || reordered(old, now)) {
 			if !reflect.DeepEqual(old, now) {
 				c.Ignored[i]++
 			}
@@ -137,6 +138,24 @@ func (c *Comparison) walk(key Key, path []string, old, now any, rules []Rule, mi
 	if !reflect.DeepEqual(old, now) {
 		c.Differences = append(c.Differences, Difference{Key: key, Path: joinPath(path), Before: show(old), After: show(now)})
 	}
+}
+
+// reordered tells whether two lists hold the same.
+func reordered(old, now any) bool {
+	a, ok := old.([]any)
+	b, ok2 := now.([]any)
+	if !ok || !ok2 || len(a) != len(b) {
+		return false
+	}
+	left := slices.Clone(b)
+	for _, want := range a {
+		i := slices.IndexFunc(left, func(v any) bool { return reflect.DeepEqual(v, want) })
+		if i < 0 {
+			return false
+		}
+		left = slices.Delete(left, i, i+1)
+	}
+	return true
 }
 
 func presence(o map[string]any) string {

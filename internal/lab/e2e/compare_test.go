@@ -57,6 +57,13 @@ func TestCompare(t *testing.T) {
 			want:    []string{`configmaps shop/settings: metadata.labels.app: "web" -> absent`, `configmaps shop/settings: metadata.resourceVersion: "1" -> absent`, `configmaps shop/settings: metadata.uid: "u1" -> "u2"`, `configmaps shop/settings: spec.a: [1,2] -> absent`, `configmaps shop/settings: spec.b.c: "x" -> absent`},
 			ignored: []int{1},
 		},
+		"another order": {
+			rules:   `rules: [{resource: "*", paths: [spec.a], anyOrder: true, reason: r}]`,
+			before:  map[Key]string{pod: base, other: base},
+			after:   map[Key]string{pod: strings.Replace(base, "[1, 2]", "[2, 1]", 1), other: strings.Replace(base, "[1, 2]", "[2, 2]", 1)},
+			want:    []string{"configmaps shop/settings: spec.a.0: 1 -> 2"},
+			ignored: []int{1},
+		},
 		"label, name and namespace narrow": {
 			rules: `
 rules:

@@ -28,8 +28,10 @@ type Rule struct {
 	// Paths are the fields that may differ, with all below them; none: the
 	// object as a whole. Segments are separated by dots and are globs too;
 	// a segment with dots is written in brackets: metadata.annotations[a.b/c].
-	Paths  []string `json:"paths,omitempty"`
-	Reason string   `json:"reason"`
+	Paths []string `json:"paths,omitempty"`
+	// AnyOrder restricts the rule to lists that hold the same in another order.
+	AnyOrder bool   `json:"anyOrder,omitempty"`
+	Reason   string `json:"reason"`
 
 	paths [][]string
 }
