@@ -14,7 +14,7 @@ KUBERNETES     ?= 1.33
 SCENARIO       ?= hop
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e e2e-all e2e-list demo demo-record crash-matrix catalog-verify lab-up lab-down lab-status lab-ssh bench clean
+.PHONY: help build test lint e2e e2e-all e2e-list demo demo-record crash-matrix catalog-verify lab-up lab-down lab-status lab-ssh bench bench-go clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -73,8 +73,11 @@ lab-status: bin/kup-lab ## the labs and their nodes
 lab-ssh: bin/kup-lab ## a shell on a node: make lab-ssh NODE=cp-1
 	bin/kup-lab ssh --name $(NAME) $(NODE)
 
-bench: ## speed and memory of the pure parts
-	go test -run '^$$' -bench . -benchmem ./pkg/... ./internal/planner/... ./internal/preflight/... ./internal/journal/...
+bench: bin/kup-lab ## kup plan on 1,000 nodes and 50,000 pods of a real kube-apiserver and etcd, against its limits: BENCH_FLAGS=
+	bin/kup-lab bench --kup bin/kup $(BENCH_FLAGS)
+
+bench-go: ## speed and memory of the parts, as Go benchmarks
+	go test -run '^$$' -bench . -benchmem ./pkg/... ./internal/planner/... ./internal/preflight/... ./internal/journal/... ./internal/stored/... ./internal/kube/...
 
 clean:
 	rm -rf bin

@@ -40,7 +40,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.AddCommand(upCommand(), downCommand(), statusCommand(), sshCommand(), buildCommand(), dockerStopCommand(), e2eCommand(),
 		hollowCommand(), demoCommand(), recordCommand(), crashMatrixCommand(), crashKupCommand(),
-		catalogVerifyCommand(), catalogGenerateCommand())
+		catalogVerifyCommand(), catalogGenerateCommand(), benchCommand())
 	return root
 }
 

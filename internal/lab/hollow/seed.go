@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
+	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/lab/hollow/machine"
 	"github.com/kup-project/kup/internal/lab/hollow/machine/manifest"
 	"github.com/kup-project/kup/internal/lab/workload"
@@ -40,20 +41,14 @@ func (c *Cluster) seed() error {
 	if !ok {
 		return fmt.Errorf("images of %s: the catalog knows nothing of it", c.layout.Start)
 	}
-	images := minor.Images(c.layout.Start, "", "")
-	t, err := template.New("addons").Parse(addonsTemplate)
+	addons, err := Addons(minor.Images(c.layout.Start, "", ""), podCIDR)
 	if err != nil {
 		return err
 	}
-	var text bytes.Buffer
-	err = t.Execute(&text, map[string]any{
-		"CoreDNS": images.CoreDNS, "KubeProxy": images.KubeProxy, "DNSService": manifest.DNSService, "PodCIDR": podCIDR,
-	})
-	if err != nil {
-		return err
-	}
-	if err := c.createAll(&text); err != nil {
-		return err
+	for _, o := range addons {
+		if err := c.create(o); err != nil {
+			return err
+		}
 	}
 	return c.seedWorkload()
 }
@@ -82,21 +77,31 @@ func (c *Cluster) seedWorkload() error {
 	return nil
 }
 
-// createAll creates the objects of a text in YAML.
-func (c *Cluster) createAll(text io.Reader) error {
-	d := yaml.NewYAMLOrJSONDecoder(text, 4096)
-	for {
+// Addons are the objects that kubeadm init leaves in the API besides its ConfigMaps:
+// CoreDNS, kube-proxy, and the Services of both and of the API.
+func Addons(images catalog.Images, podCIDR string) ([]*unstructured.Unstructured, error) {
+	t, err := template.New("addons").Parse(addonsTemplate)
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	err = t.Execute(&text, map[string]any{
+		"CoreDNS": images.CoreDNS, "KubeProxy": images.KubeProxy, "DNSService": manifest.DNSService, "PodCIDR": podCIDR,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	for d := yaml.NewYAMLOrJSONDecoder(&text, 4096); ; {
 		o := &unstructured.Unstructured{}
 		err := d.Decode(&o.Object)
 		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = c.create(o)
+			return out, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
+		out = append(out, o)
 	}
 }
 
