@@ -74,7 +74,7 @@ func (h *hosts) reach(ctx context.Context) map[string]error {
 	var mu sync.Mutex
 	failed := map[string]error{}
 	var group errgroup.Group
-	group.SetLimit(16)
+	group.SetLimit(64) // the network is waited for, not the processor
 	for node, host := range h.byNode {
 		group.Go(func() error {
 			if _, err := host.Run(ctx, remote.Command{Argv: []string{"true"}, Sudo: true}); err != nil {

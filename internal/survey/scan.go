@@ -43,7 +43,8 @@ func Scan(ctx context.Context, in ScanInput, facts *cluster.Facts) (cluster.Scan
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	g.Go(func() error { return s.api(gctx) })
+	g.Go(func() error { return s.placement(gctx) })
+	g.Go(func() error { return s.objects(gctx) })
 	if in.Store != nil {
 		g.Go(func() error { return s.store(gctx) })
 	}
@@ -91,11 +92,12 @@ func (s *scan) kubeadm(ctx context.Context) error {
 	return s.found(ctx, "what kubeadm's configuration starts the components with could not be read", err, func() {})
 }
 
-func (s *scan) api(ctx context.Context) error {
+func (s *scan) placement(ctx context.Context) error {
 	placement, err := s.in.API.Placement(ctx)
-	if err := s.found(ctx, "which pods run where could not be read, so that no drain was simulated", err, func() { s.out.Placement = &placement }); err != nil {
-		return err
-	}
+	return s.found(ctx, "which pods run where could not be read, so that no drain was simulated", err, func() { s.out.Placement = &placement })
+}
+
+func (s *scan) objects(ctx context.Context) error {
 	objects, err := s.in.API.Objects(ctx)
 	return s.found(ctx, "the versions that objects are written in could not be read", err, func() {
 		s.out.Objects = &objects

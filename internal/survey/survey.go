@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// atOnce is how many hosts are surveyed at the same time.
-const atOnce = 16
+// atOnce is how many hosts are surveyed at the same time: what is waited for is
+// the network, a round trip for every command.
+const atOnce = 64
 
 // API is what the cluster's API tells.
 type API interface {
