@@ -79,6 +79,10 @@ func workDir(dir, scenario string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// kup's state of an earlier run would be read as this one's.
+	if entries, err := os.ReadDir(abs); err == nil && len(entries) > 0 {
+		return "", fmt.Errorf("work directory %s is not empty: give another one with --work-dir", abs)
+	}
 	return abs, os.MkdirAll(abs, 0o700)
 }
 
