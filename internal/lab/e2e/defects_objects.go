@@ -10,16 +10,22 @@ func apiDefects() []defect {
 	return []defect{
 		{
 			rule: "KUP-110", name: "an object last applied in a version that 1.34 removes", object: "defect-applied", hop: "1.34",
-			plant: created(`apiVersion: admissionregistration.k8s.io/v1
+			// kubectl create would write the annotation anew.
+			plant: func(ctx context.Context, p *preflightRun) (func(context.Context) error, error) {
+				mend, err := created(`apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
-metadata:
-  name: defect-applied
-  annotations:
-    kubectl.kubernetes.io/last-applied-configuration: '{"apiVersion":"admissionregistration.k8s.io/v1beta1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"defect-applied"}}'
+metadata: {name: defect-applied}
 spec:
   matchConstraints: {resourceRules: [{apiGroups: [example.com], apiVersions: [v1], operations: [CREATE], resources: [defects]}]}
   validations: [{expression: "true"}]
-`),
+`)(ctx, p)
+				if err != nil {
+					return mend, err
+				}
+				_, err = p.kubectl(ctx, "", "annotate", "validatingadmissionpolicy", "defect-applied",
+					`kubectl.kubernetes.io/last-applied-configuration={"apiVersion":"admissionregistration.k8s.io/v1beta1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"defect-applied"}}`)
+				return mend, err
+			},
 		},
 		{
 			rule: "KUP-112", name: "a Helm release that holds such a version", object: "defect", hop: "1.34", fix: "mapkubeapis",

@@ -27,7 +27,7 @@ const (
 	readableKey        = "/registry/cronjobs/default/" + readableName
 	ruleUnreadable     = "KUP-120"
 	acceptUnreadable   = ruleUnreadable + "=the scenario shows what comes of it"
-	migrationKeyPrefix = "/registry/" + migrationGroup + "/" + migrationResource + "/"
+	migrationKeyPrefix = "/registry/" + migrationResource + "/"
 )
 
 func unreadableNames() []string { return []string{"old-storage-one", "old-storage-two"} }

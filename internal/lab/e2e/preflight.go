@@ -37,14 +37,14 @@ func (f finding) key() string { return f.Rule + " " + f.Hop + " " + f.Object }
 type preflightRun struct {
 	*badInput
 	versions string // file of what the package source is said to offer
-	to       string
+	goal     string // of the path
 }
 
 // runPreflight plants one defect after the other. Each must be found, by its
 // rule, with the object and a fix, and must be gone from the plan once it is
 // mended; and nothing else may be found than on the clean cluster.
 func runPreflight(ctx context.Context, e *env) error {
-	p := &preflightRun{badInput: &badInput{env: e}, versions: filepath.Join(e.dir, "versions.yaml"), to: "v1.36"}
+	p := &preflightRun{badInput: &badInput{env: e}, versions: filepath.Join(e.dir, "versions.yaml"), goal: "v1.36"}
 	if err := os.WriteFile(p.versions, []byte(offered), 0o600); err != nil {
 		return err
 	}
@@ -62,11 +62,12 @@ func runPreflight(ctx context.Context, e *env) error {
 	for _, d := range defects() {
 		row, ok, err := p.try(ctx, d, clean)
 		rows = append(rows, row)
-		if err != nil {
+		if ctx.Err() != nil {
 			e.printTable("Preflight", rows)
-			return fmt.Errorf("%s: %w", d.name, err)
+			return fmt.Errorf("%s: %w", d.name, context.Cause(ctx))
 		}
-		if ok {
+		// What one defect left behind shows with the next.
+		if e.check(err == nil, "%s: %v", d.name, err) && ok {
 			found++
 		}
 	}
@@ -88,7 +89,7 @@ func isDirectory(path string) bool {
 }
 
 func (p *preflightRun) plan(ctx context.Context) ([]finding, time.Duration, error) {
-	args := []string{"plan", "-f", p.lab.Inventory(), "--to", p.to, "--versions-file", p.versions, "-o", "json"}
+	args := []string{"plan", "-f", p.lab.Inventory(), "--to", p.goal, "--versions-file", p.versions, "-o", "json"}
 	if dir := filepath.Join(p.dir, badManifestDir); isDirectory(dir) {
 		args = append(args, "--manifests", dir)
 	}

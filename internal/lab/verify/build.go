@@ -24,6 +24,10 @@ import (
 // throw-away one: a minor leaves a gigabyte behind.
 const goCacheEnv = "KUP_LAB_GOCACHE"
 
+// gcflags spare what a binary that is asked for its help once does not need:
+// optimisation and debugging data cost more time than the rest of a build.
+const gcflags = "-gcflags=all=-N -l -dwarf=false"
+
 //go:embed programs/scheme.go.txt
 var schemeProgram string
 
@@ -135,7 +139,7 @@ func (b *Builder) compile(ctx context.Context, what build, dir string) error {
 	}
 	binary := filepath.Join(src, "binary")
 	env := []string{"GOCACHE=" + cache, "CGO_ENABLED=0"}
-	if _, err := run(ctx, src, env, "go", "build", "-mod=mod", "-trimpath", "-ldflags", ldflags(what.version), "-o", binary, pkg); err != nil {
+	if _, err := run(ctx, src, env, "go", "build", "-mod=mod", "-trimpath", gcflags, "-ldflags", ldflags(what.version), "-o", binary, pkg); err != nil {
 		return err
 	}
 	if err := os.Chmod(dir, 0o755); err != nil {
