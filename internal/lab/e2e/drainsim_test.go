@@ -107,6 +107,13 @@ func TestUnsteady(t *testing.T) {
 	if err := unsteady(withBare(twoWorkers(1))); err != nil {
 		t.Error(err)
 	}
+	rivals := twoWorkers(1)
+	other := rivals.Budgets[0]
+	other.Name, other.Healthy = "sim-other", 0
+	rivals.Budgets = append(rivals.Budgets, other)
+	if err := unsteady(rivals); err != nil {
+		t.Errorf("two budgets for the same pods: %v", err)
+	}
 	for want, change := range map[string]func(*cluster.Placement){
 		"1 pods are ending": func(p *cluster.Placement) { p.Ending = 1 },
 		"has 2 of 3 pods":   func(p *cluster.Placement) { p.Controllers[0].Desired = 3 },
