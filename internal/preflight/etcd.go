@@ -120,7 +120,7 @@ func checkPinned(in Input) []Finding {
 	}
 	return []Finding{{
 		Object: "ConfigMap kube-system/kubeadm-config", Why: fmt.Sprintf("etcd.local.imageTag is %s: kubeadm leaves etcd there in every hop", tag),
-		Fix: "remove the tag, unless it is meant",
+		Fix: "take etcd.local.imageTag out, unless it is meant: kubectl -n kube-system edit configmap kubeadm-config",
 	}}
 }
 

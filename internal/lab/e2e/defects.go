@@ -137,11 +137,14 @@ awk '/^Package: /{p=$2} p=="tzdata" && /^Status: /{$0="Status: install ok unpack
 		},
 		{
 			rule: "KUP-094", name: "swap that the next kubelet would refuse", object: "w-2", fix: "swap",
-			// The swap is the machine's, as all nodes share its kernel: little, and off again.
-			plant: shell(`cp -a /var/lib/kubelet/config.yaml /root/config.yaml.kup; sed -i 's/^failSwapOn: .*/failSwapOn: true/' /var/lib/kubelet/config.yaml
+			// A flag, because kubeadm brings the cluster's configuration with the next
+			// kubelet. The swap is the machine's, as all nodes share its kernel: little,
+			// and off again.
+			plant: shell(`cp -a /etc/default/kubelet /root/kubelet.kup 2>/dev/null || :
+echo 'KUBELET_EXTRA_ARGS=--fail-swap-on=true' >/etc/default/kubelet
 dd if=/dev/zero of=/var/lib/defect.swap bs=1M count=8 status=none; chmod 600 /var/lib/defect.swap; mkswap /var/lib/defect.swap; swapon /var/lib/defect.swap`,
-				"swapoff /var/lib/defect.swap || :; rm -f /var/lib/defect.swap; ! grep -q defect.swap /proc/swaps; cp -a /root/config.yaml.kup /var/lib/kubelet/config.yaml"),
-			also: []string{"KUP-031"},
+				`swapoff /var/lib/defect.swap || :; rm -f /var/lib/defect.swap; ! grep -q defect.swap /proc/swaps
+if [ -f /root/kubelet.kup ]; then mv /root/kubelet.kup /etc/default/kubelet; else rm -f /etc/default/kubelet; fi`),
 		},
 	}
 }

@@ -133,7 +133,7 @@ spec:
 func admissionDefects() []defect {
 	return []defect{
 		{
-			rule: "KUP-051", name: "a fail-closed webhook that nobody answers", object: "defect.example.com",
+			rule: "KUP-051", name: "a fail-closed webhook that nobody answers", object: "ValidatingWebhookConfiguration defect",
 			plant: applied(`apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: defect}
