@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -32,6 +33,24 @@ func TestLocalRunsWithoutAShell(t *testing.T) {
 func TestLocalSurvivesALongLine(t *testing.T) {
 	if err := (local{}).Run(t.Context(), []string{"head", "-c", "1000000", "/dev/zero"}, func(string) {}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a command leaves running in the background does not keep the run waiting once
+// the command itself was ended.
+func TestLocalIsEndedWithWhatItStarted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- local{}.Run(ctx, []string{"sh", "-c", "sleep 60 & echo started; wait"}, func(string) { cancel() })
+	}()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("a command that was ended ended well")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the run still waits for a command that was ended")
 	}
 }
 

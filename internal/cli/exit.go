@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"syscall"
 
 	"github.com/kup-project/kup/internal/engine"
@@ -15,6 +16,7 @@ import (
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/remote/ssh"
+	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -66,11 +68,16 @@ func exit(w io.Writer, err error) int {
 		return exitDone
 	}
 	code, hint := classify(err)
-	fmt.Fprintf(w, "kup: %v\n", err)
+	fmt.Fprintf(w, "kup: %s\n", oneLine(err.Error()))
 	if hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", report.Printable(hint))
 	}
 	return code
+}
+
+// oneLine is a text, which may be several errors, for a terminal.
+func oneLine(text string) string {
+	return report.Printable(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }
 
 const hintResume = "mend the cause, then: kup apply --resume (kup status shows where it stands)"

@@ -90,6 +90,15 @@ func TestExitSaysErrorAndHint(t *testing.T) {
 	}
 }
 
+// Errors carry what hosts wrote: they stay on one line and do not steer the terminal.
+func TestExitKeepsErrorsOnOneLine(t *testing.T) {
+	var out bytes.Buffer
+	exit(&out, &usageError{err: errors.Join(errors.New("w-1: \x1b[2Jsudo failed"), errors.New("w-2: the same\r")), hint: "see\x07 there"})
+	if got, want := out.String(), "kup: w-1:  [2Jsudo failed; w-2: the same\nhint: see  there\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // What cancelled a run is what is told, not how its steps noticed.
 func TestEnded(t *testing.T) {
 	lost := &kube.LostLeaseError{Holder: "other"}

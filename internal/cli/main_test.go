@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/internal/inventory"
 )
 
 // TestHeed: the first signal stops, the second aborts, and the end of the
@@ -98,5 +101,15 @@ func TestUntilStopEndsWithItsCommand(t *testing.T) {
 	<-ctx.Done()
 	if !errors.Is(context.Cause(ctx), errInterrupted) {
 		t.Errorf("%v", context.Cause(ctx))
+	}
+}
+
+// The name that the DNS gate asks for is in the cluster's own domain.
+func TestGatesKnowTheClustersDomain(t *testing.T) {
+	p := testPlan(t)
+	p.Facts.Kubeadm.DNSDomain = "corp.example"
+	s := &session{inv: inventory.Default(), catalog: &catalog.Catalog{}, sys: &system{}}
+	if got := s.gateDeps(p, &memory{}).ClusterDomain; got != "corp.example" {
+		t.Errorf("the DNS gate asks in domain %q", got)
 	}
 }

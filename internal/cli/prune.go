@@ -7,20 +7,23 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
-// prune removes the oldest snapshots of the cluster until keep are left: those
-// of all its runs, or those in the inventory's directory. Those of the run that
-// just ended are never removed.
+// prune removes the oldest snapshots of the cluster until keep are left: those of
+// all its runs, or those in the inventory's directory. That directory may be shared
+// with other clusters and other programs: only files named after a run that this
+// machine knows of the cluster count. Those of the run that just ended are never
+// removed.
 func prune(clusterUID, run, directory string, keep int) error {
 	base, err := stateDir(clusterUID)
 	if err != nil {
 		return err
 	}
-	pattern, mine := filepath.Join(base, "*", "etcd-*.db"), filepath.Join(base, run, "etcd-*.db")
+	pattern := filepath.Join(base, "*", "etcd-*.db")
 	if directory != "" {
-		pattern, mine = filepath.Join(directory, "*-etcd-*.db"), filepath.Join(directory, run+"-etcd-*.db")
+		pattern = filepath.Join(directory, "*-etcd-*.db")
 	}
 	files, err := filepath.Glob(pattern)
 	if err != nil {
@@ -33,12 +36,19 @@ func prune(clusterUID, run, directory string, keep int) error {
 	var old []snapshot
 	left := 0
 	for _, f := range files {
+		of := filepath.Base(filepath.Dir(f))
+		if directory != "" {
+			of, _, _ = strings.Cut(filepath.Base(f), "-etcd-")
+			if !runName.MatchString(of) || !isDirectory(filepath.Join(base, of)) {
+				continue
+			}
+		}
 		info, err := os.Lstat(f)
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		left++
-		if own, err := filepath.Match(mine, f); err == nil && !own {
+		if of != run {
 			old = append(old, snapshot{f, info.ModTime()})
 		}
 	}
@@ -52,4 +62,9 @@ func prune(clusterUID, run, directory string, keep int) error {
 		left--
 	}
 	return errors.Join(errs...)
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

@@ -47,3 +47,55 @@ func TestPruneKeepsTheNewestAndItsOwn(t *testing.T) {
 		t.Errorf("left %v, want %v", names, want)
 	}
 }
+
+// A directory for snapshots may hold those of other clusters, and files of other
+// programs: none of them is this cluster's to remove.
+func TestPruneLeavesForeignFilesAlone(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
+	base, err := stateDir("uid-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := []string{"20260101-010101-00000a", "20260102-010101-00000b", "20260103-010101-00000c"}
+	for _, run := range runs {
+		if err := os.MkdirAll(filepath.Join(base, run), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared := t.TempDir()
+	for i, name := range []string{
+		"nightly-etcd-20251231.db",                // another program's
+		"20251230-010101-ffffff-etcd-1.33.db",     // another cluster's
+		"20260101-010101-00000a-etcd-1.32.db",     // the oldest of this one
+		"20260101-010101-00000a-etcd-1.32.db.old", // put aside by hand
+		"20260102-010101-00000b-etcd-1.33.db",
+		"20260103-010101-00000c-etcd-1.34.db",
+	} {
+		path := filepath.Join(shared, name)
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Unix(int64(1000+i), 0)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := prune("uid-1", runs[2], shared, 2); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(shared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	want := []string{
+		"20251230-010101-ffffff-etcd-1.33.db", "20260101-010101-00000a-etcd-1.32.db.old", "20260102-010101-00000b-etcd-1.33.db",
+		"20260103-010101-00000c-etcd-1.34.db", "nightly-etcd-20251231.db",
+	}
+	if !slices.Equal(names, want) {
+		t.Errorf("left %v, want %v", names, want)
+	}
+}

@@ -176,3 +176,26 @@ gates: {sustain: 20s, timeout: 5m}
 		t.Error(diff)
 	}
 }
+
+// A cluster whose kubeadm recorded no version, which the operator may let through,
+// stands where its API servers do.
+func TestOffersWithoutARecordedVersion(t *testing.T) {
+	c, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := c.Newest()
+	at := cluster.Version{Major: newest.Major, Minor: newest.Minor}
+	for name, tc := range map[string]struct {
+		facts cluster.Facts
+		want  int // releases
+	}{
+		"nothing is known": {cluster.Facts{}, 0},
+		"an API server is": {cluster.Facts{Nodes: []cluster.Node{{Name: "cp-1", StaticPods: []cluster.StaticPod{{Component: "kube-apiserver", Version: at}}}}}, 1},
+	} {
+		got, err := (&session{catalog: c}).offers(t.Context(), &tc.facts, "")
+		if err != nil || len(got) != tc.want {
+			t.Errorf("%s: %v, %v; want %d", name, got, err, tc.want)
+		}
+	}
+}

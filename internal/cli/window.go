@@ -37,7 +37,7 @@ func (o *windowOptions) window(now time.Time, pace float64) (window, error) {
 		return w, &usageError{err: fmt.Errorf("--max-duration %s is over before it begins", o.most), hint: "--max-duration 2h30m"}
 	}
 	if o.most > 0 {
-		w.end = now.Add(o.most)
+		w.end = now.Add(o.most).Round(0) // by the calendar: the other clock stands still while the machine sleeps
 	}
 	if o.until == "" {
 		return w, nil

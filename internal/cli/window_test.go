@@ -49,6 +49,15 @@ func TestWindowFlags(t *testing.T) {
 	}
 }
 
+// A laptop that sleeps in the middle of a run has the window pass by: its end is a
+// time of day, and not one by the clock that stands still meanwhile.
+func TestWindowPassesWhileTheMachineSleeps(t *testing.T) {
+	w, err := (&windowOptions{most: time.Hour}).window(time.Now(), 0)
+	if err != nil || w.end != w.end.Round(0) {
+		t.Errorf("the window ends %s by the machine's uptime: %v", w.end, err)
+	}
+}
+
 // windowPlan has one step of ten minutes, then three nodes, two at once, each with
 // two steps of five minutes.
 func windowPlan() *plan.Plan {

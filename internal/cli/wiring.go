@@ -52,17 +52,19 @@ func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hea
 	return out
 }
 
-func (s *session) gates(p *plan.Plan, m *memory) *gate.Set {
+func (s *session) gates(p *plan.Plan, m *memory) *gate.Set { return gate.New(s.gateDeps(p, m)) }
+
+func (s *session) gateDeps(p *plan.Plan, m *memory) gate.Deps {
 	seams := s.sys.seams
-	return gate.New(gate.Deps{
+	return gate.Deps{
 		APIServers: s.apiServers(p), Nodes: nodesSide{s.api}, Etcd: s.etcd, Certificates: certificates{s.hosts},
 		Baselines: step.Baselines{Artefacts: m}, Workloads: s.api,
 		DNS: dns{Client: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}, Admission: s.api,
-		Facts: &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(),
+		Facts: &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(), ClusterDomain: p.Facts.Kubeadm.DNSDomain,
 		Policy: plan.GatePolicy{
 			Sustain: seams.pace(s.inv.Gates.Sustain), Every: seams.pace(gate.DefaultEvery), Timeout: s.inv.Gates.Timeout,
 		},
-	})
+	}
 }
 
 // apiServers reaches every API server of the plan through its own node.

@@ -197,3 +197,38 @@ func runOnDisk(t *testing.T, w *world, p *plan.Plan, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// attendant is a runner that knows whether an attempt was started.
+type attendant struct {
+	*world
+	known bool
+}
+
+func (a *attendant) Known(context.Context, plan.Step, plan.Execution) (bool, error) {
+	return a.known, nil
+}
+
+// A step that was announced and never started is begun by the run that goes on:
+// what guards its beginning is asked then, and not taken as answered hours ago. One
+// that is at work is attached to first.
+func TestGatesGuardWhatWasAnnouncedOnly(t *testing.T) {
+	for name, known := range map[string]bool{"never started": false, "at work": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.gates["g"] = &gate{answers: []plan.State{plan.Never}, policy: plan.GatePolicy{Sustain: 10 * time.Second, Every: time.Second, Timeout: time.Hour}}
+				p := onePlan(1)
+				p.Hops[0].Stages[0].Waves[0].Lanes[0][0].Before = []plan.GateID{"g"}
+				e := w.engine()
+				e.Runners["work"] = &attendant{world: w, known: known}
+				state := fresh()
+				state.Steps["first"] = journal.StepState{Attempt: 1}
+				err := e.Run(t.Context(), p, state, nil)
+				var closed *GateError
+				if known != (err == nil) || known != (w.effects["first"] == 1) || !known && !errors.As(err, &closed) {
+					t.Errorf("effects %v: %v", w.effects, err)
+				}
+			})
+		})
+	}
+}

@@ -23,6 +23,13 @@ type Runner interface {
 	Run(ctx context.Context, s plan.Step, x plan.Execution) error
 }
 
+// Attendant is a [Runner] whose work goes on by itself once it was started.
+type Attendant interface {
+	// Known tells whether the execution x, or one before it that still runs, was ever
+	// started: then Run attaches to it.
+	Known(ctx context.Context, s plan.Step, x plan.Execution) (bool, error)
+}
+
 // Gate is a sentence and an assertion.
 type Gate interface {
 	Describe() string

@@ -33,28 +33,27 @@ func (e *GateError) Error() string {
 // pass waits for all gates. Those that are sustained are polled side by side;
 // those that are asked once come last, one after the other, when the rest holds.
 func (r *run) pass(ctx context.Context, base Event, ids []plan.GateID) error {
-	group, gctx := errgroup.WithContext(ctx)
-	type single struct {
-		id   plan.GateID
-		gate Gate
-	}
-	var once []single
-	for _, id := range ids {
-		g, err := r.Gates.Gate(id)
-		if err != nil {
+	gates := make([]Gate, len(ids))
+	for i, id := range ids {
+		var err error
+		if gates[i], err = r.Gates.Gate(id); err != nil {
 			return err
 		}
-		if g.Policy().Sustain == 0 {
-			once = append(once, single{id, g})
-			continue
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	for i, g := range gates {
+		if g.Policy().Sustain > 0 {
+			group.Go(func() error { return r.hold(gctx, base, ids[i], g) })
 		}
-		group.Go(func() error { return r.hold(gctx, base, id, g) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for _, s := range once {
-		if err := r.ask(ctx, base, s.id, s.gate); err != nil {
+	for i, g := range gates {
+		if g.Policy().Sustain > 0 {
+			continue
+		}
+		if err := r.ask(ctx, base, ids[i], g); err != nil {
 			return err
 		}
 	}
@@ -79,7 +78,8 @@ func (r *run) ask(ctx context.Context, base Event, id plan.GateID, g Gate) error
 	return nil
 }
 
-// hold polls a gate until it has held for its declared time.
+// hold polls a gate until it has held for its declared time: from one answer to a
+// question asked that much later, however long the answers take.
 func (r *run) hold(ctx context.Context, base Event, id plan.GateID, g Gate) error {
 	base.Gate = id
 	policy := g.Policy()
@@ -93,14 +93,16 @@ func (r *run) hold(ctx context.Context, base Event, id plan.GateID, g Gate) erro
 	for {
 		asked := time.Now()
 		v := g.Check(bounded)
+		if v.State == plan.CannotTell && bounded.Err() != nil && last.Reason != "" {
+			v = last // its time ran out over this question, which says nothing of the gate
+		}
 		switch v.State {
 		case plan.Holds:
 			if since.IsZero() {
-				since = asked
+				since = time.Now()
 				r.spent(base, SpentReadiness, began, since)
 				r.emit(base.with(GateHolding, g.Describe()))
-			}
-			if time.Since(since) >= policy.Sustain {
+			} else if asked.Sub(since) >= policy.Sustain {
 				r.spent(base, SpentSustain, since, time.Now())
 				r.emit(base.with(GatePassed, g.Describe()))
 				return nil

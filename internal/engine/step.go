@@ -109,21 +109,40 @@ func (r *run) before(ctx context.Context, base Event, runner Runner, s *plan.Ste
 			return x, true, nil
 		}
 	}
-	if !past.Begun() {
-		// Gates guard a beginning. An execution that was begun is attached to
-		// first: its node may be the very reason why a gate does not hold.
+	known, err := r.known(ctx, runner, s, x, past)
+	if err != nil {
+		return x, false, err
+	}
+	if !known {
 		beginning, settle := r.untilStop(ctx)
 		err := r.pass(beginning, base, s.Before)
 		settle()
 		if err != nil {
 			return x, false, err
 		}
+	}
+	if !past.Begun() {
 		x.Attempt++
 		if err := r.record(journal.Record{Kind: journal.StepBefore, Step: s.ID, Attempt: x.Attempt}); err != nil {
 			return x, false, err
 		}
 	}
 	return x, false, nil
+}
+
+// known tells whether the attempt is at work already. Gates guard a beginning, and an
+// attempt that was announced may never have begun. One that did is attached to first:
+// its node may be the very reason why a gate does not hold.
+func (r *run) known(ctx context.Context, runner Runner, s *plan.Step, x plan.Execution, past journal.StepState) (bool, error) {
+	attendant, ok := runner.(Attendant)
+	if !ok || !past.Begun() {
+		return false, nil
+	}
+	known, err := attendant.Known(ctx, *s, x)
+	if err != nil {
+		return false, fmt.Errorf("was it begun? %w", err)
+	}
+	return known, nil
 }
 
 // after records how the attempt ended. An attempt that was interrupted has no

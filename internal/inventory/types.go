@@ -30,7 +30,7 @@ type Inventory struct {
 	Packages Packages `yaml:"packages"`
 	// What is passed to kubeadm.
 	Kubeadm Kubeadm `yaml:"kubeadm"`
-	// Commands that take an API server out of an external load balancer and put it back. Optional; both or none.
+	// Commands that take an API server out of an external load balancer and put it back. Optional; both or none. A command that takes longer than ten minutes is ended.
 	LoadBalancer LoadBalancer `yaml:"loadBalancer"`
 	// The cluster's store.
 	Etcd Etcd `yaml:"etcd"`

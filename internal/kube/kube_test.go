@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -69,7 +70,7 @@ imageRepository: registry.k8s.io
 controlPlaneEndpoint: 10.0.0.3:6443
 apiServer: {extraArgs: [{name: token, value: hunter2}]}
 etcd: {local: {dataDir: /var/lib/etcd, imageTag: 3.5.33-0}}
-networking: {podSubnet: 10.244.0.0/16}
+networking: {podSubnet: 10.244.0.0/16, dnsDomain: corp.example}
 `
 
 func TestObserve(t *testing.T) {
@@ -113,6 +114,9 @@ func TestObserve(t *testing.T) {
 	if k.ConfigDigest == "" || k.KubeletConfigDigest == "" || k.EtcdImageTag != "3.5.33-0" || k.ClusterVersion.String() != "v1.33.13" || k.PodSubnet == "" || f.Etcd.Topology != "stacked" {
 		t.Errorf("%+v %q", k, f.Etcd.Topology)
 	}
+	if k.DNSDomain != "corp.example" {
+		t.Errorf("DNS domain %q", k.DNSDomain)
+	}
 	if len(f.Addons) != 1 || !f.Addons[0].Ready || len(f.Workload) != 1 {
 		t.Errorf("%+v %+v", f.Addons, f.Workload)
 	}
@@ -121,6 +125,24 @@ func TestObserve(t *testing.T) {
 	}
 	if raw, _ := json.Marshal(f); strings.Contains(string(raw), "hunter2") {
 		t.Error("a secret became a fact")
+	}
+}
+
+// Metrics are large and asked for last: a server that cannot give them in time is no
+// reason to refuse to plan.
+func TestObserveWithoutMetrics(t *testing.T) {
+	c, _ := fakeClient(node("cp-1", map[string]string{labelControlPlane: ""}))
+	f, err := c.observe(t.Context(), func(context.Context) ([]cluster.DeprecatedRequest, error) {
+		return nil, errors.New("metrics of the API server: it took too long")
+	})
+	if err != nil || len(f.Nodes) != 1 || !slices.Contains(f.Unchecked, "requests for deprecated APIs could not be read: metrics of the API server: it took too long") {
+		t.Errorf("%+v, %v", f.Unchecked, err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = c.observe(gone, func(ctx context.Context) ([]cluster.DeprecatedRequest, error) { return nil, ctx.Err() })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("an observation that was interrupted: %v", err)
 	}
 }
 

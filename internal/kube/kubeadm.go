@@ -29,6 +29,7 @@ type clusterConfiguration struct {
 	ControlPlaneEndpoint string `json:"controlPlaneEndpoint"`
 	Networking           struct {
 		PodSubnet string `json:"podSubnet"`
+		DNSDomain string `json:"dnsDomain"`
 	} `json:"networking"`
 	Etcd struct {
 		Local *struct {
@@ -72,6 +73,7 @@ func (c *Client) kubeadm(ctx context.Context) (cluster.Kubeadm, string, error) {
 	out := cluster.Kubeadm{
 		ConfigDigest: digest(data), APIVersion: config.APIVersion, ClusterVersion: looseVersion(config.KubernetesVersion),
 		ImageRepository: config.ImageRepository, Endpoint: config.ControlPlaneEndpoint, PodSubnet: config.Networking.PodSubnet,
+		DNSDomain: config.Networking.DNSDomain,
 	}
 	topology := "stacked"
 	if config.Etcd.External != nil {

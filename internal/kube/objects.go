@@ -71,7 +71,7 @@ func (r *objectReader) read(ctx context.Context) error {
 	// What other rules lean on comes first, so that a cluster with very many
 	// objects spends its last requests on records.
 	g.Go(r.part(gctx, "the configuration of the cluster's DNS", r.corefile))
-	g.Go(r.part(gctx, "kube-proxy's mode", r.proxyMode))
+	g.Go(r.part(gctx, "kube-proxy's mode and feature gates", r.proxyMode))
 	g.Go(r.part(gctx, "what admission webhooks are asked about", r.webhooks))
 	g.Go(r.part(gctx, "CustomResourceDefinitions", r.definitions))
 	g.Go(r.part(gctx, "the pod templates of workloads", r.templates))

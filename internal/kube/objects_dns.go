@@ -98,18 +98,19 @@ func corefileWords(line string) []string {
 	return words
 }
 
-// proxyMode reads kube-proxy's mode from its ConfigMap.
+// proxyMode reads kube-proxy's mode and feature gates from its ConfigMap.
 func (r *objectReader) proxyMode(ctx context.Context) error {
 	m, err := r.configMap(ctx, "kube-proxy")
 	if err != nil || m == nil {
 		return err
 	}
 	var config struct {
-		Mode string `json:"mode"`
+		Mode         string          `json:"mode"`
+		FeatureGates map[string]bool `json:"featureGates"`
 	}
 	if err := yaml.Unmarshal([]byte(m.Data["config.conf"]), &config); err != nil {
 		return fmt.Errorf("config.conf of ConfigMap kube-system/kube-proxy: %w", err)
 	}
-	r.keep(func(o *cluster.Objects) { o.ProxyMode = config.Mode })
+	r.keep(func(o *cluster.Objects) { o.ProxyMode, o.ProxyGates = config.Mode, config.FeatureGates })
 	return nil
 }

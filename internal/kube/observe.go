@@ -45,10 +45,13 @@ func (c *Client) observe(ctx context.Context, deprecated func(context.Context) (
 		o.facts.APIServices, err = c.APIServices(ctx)
 		return err
 	}))
-	g.Go(o.part("requests for deprecated APIs", func() (err error) {
-		o.facts.DeprecatedRequests, err = deprecated(ctx)
-		return err
-	}))
+	g.Go(func() (err error) {
+		// They are in the API server's metrics, which are large, and only warned of.
+		if o.facts.DeprecatedRequests, err = deprecated(ctx); err != nil && ctx.Err() == nil {
+			o.unchecked("requests for deprecated APIs", err)
+		}
+		return ctx.Err()
+	})
 	if err := g.Wait(); err != nil {
 		return cluster.Facts{}, fmt.Errorf("observe the cluster: %w", err)
 	}
@@ -68,9 +71,13 @@ func (o *observation) part(what string, observe func() error) func() error {
 		if !apierrors.IsForbidden(err) {
 			return err
 		}
-		o.mutex.Lock()
-		defer o.mutex.Unlock()
-		o.facts.Unchecked = append(o.facts.Unchecked, fmt.Sprintf("%s could not be read: %v", what, err))
+		o.unchecked(what, err)
 		return nil
 	}
+}
+
+func (o *observation) unchecked(what string, err error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.facts.Unchecked = append(o.facts.Unchecked, fmt.Sprintf("%s could not be read: %v", what, err))
 }

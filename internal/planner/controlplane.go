@@ -126,7 +126,8 @@ func (h *hopBuilder) kubeletLane(n *nodeState) plan.Lane {
 		lane = append(lane, h.kubeadmPackage(plan.ControlPlane, n)...)
 		lane = append(lane, h.command(plan.ControlPlane, n.Name, "kubelet-config", "kubelet-config", config.Argv, shortTimeout))
 	}
-	// A kubelet of another minor restarts the node's static pods, etcd's included.
+	// A kubelet of another minor restarts the node's static pods: the API server's and
+	// etcd's among them.
 	if n.member {
 		lane = append(lane, h.moveLeader(plan.ControlPlane, n, ""))
 	}
@@ -136,7 +137,9 @@ func (h *hopBuilder) kubeletLane(n *nodeState) plan.Lane {
 		"apiservers-ready",
 	}
 	after = append(after, h.storeGates("etcd-healthy")...)
-	lane = append(lane, h.gated(h.kubeletPackages(plan.ControlPlane, n), nil, after))
+	before := append(h.othersReady(n), h.storeGates("etcd-healthy")...)
+	swap := h.gated(h.kubeletPackages(plan.ControlPlane, n), before, after)
+	lane = append(lane, h.aroundRestart(plan.ControlPlane, n, "kubelet-", before, plan.Lane{swap})...)
 	// CoreDNS often runs on control planes and has no budget of its own: the next
 	// drain waits until what this one moved is back.
 	back := append([]plan.GateID{gate("node-ready", n.Name, h.to.String())}, h.workloadGates()...)
@@ -158,5 +161,13 @@ func (h *hopBuilder) othersReady(n *nodeState) []plan.GateID {
 }
 
 func (h *hopBuilder) workloadGates() []plan.GateID {
-	return []plan.GateID{gate("workloads-at-baseline", "", h.to.Line().String()), "dns-answers"}
+	return append([]plan.GateID{gate("workloads-at-baseline", "", h.to.Line().String())}, h.dnsGates()...)
+}
+
+// dnsGates ask the cluster's DNS, where it is kubeadm's.
+func (h *hopBuilder) dnsGates() []plan.GateID {
+	if h.addonsSeen() && h.addon("coredns") == nil {
+		return nil
+	}
+	return []plan.GateID{"dns-answers"}
 }

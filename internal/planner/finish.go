@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -40,15 +41,24 @@ func (h *hopBuilder) addons() []plan.Stage {
 // kube-proxy where the network add-on replaces it, and for one that is where the
 // hop would bring it.
 func (h *hopBuilder) addonWanted(name, image string) bool {
-	if len(h.facts.Addons) == 0 {
+	if !h.addonsSeen() {
 		return !h.onlyAddonsLeft()
 	}
-	for _, a := range h.facts.Addons {
-		if a.Name == name {
-			return h.state.fresh || !strings.HasPrefix(a.Image+"@", image+"@")
+	a := h.addon(name)
+	return a != nil && (h.state.fresh || !strings.HasPrefix(a.Image+"@", image+"@"))
+}
+
+// addonsSeen tells whether the workloads were read, the add-ons among them.
+func (h *hopBuilder) addonsSeen() bool { return len(h.facts.Addons)+len(h.facts.Workload) > 0 }
+
+// addon is one of kubeadm's add-ons, nil where the cluster does not have it.
+func (h *hopBuilder) addon(name string) *cluster.Addon {
+	for i := range h.facts.Addons {
+		if h.facts.Addons[i].Name == name {
+			return &h.facts.Addons[i]
 		}
 	}
-	return false
+	return nil
 }
 
 // onlyAddonsLeft tells whether nothing else of the hop is to be done: an add-on

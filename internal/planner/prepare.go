@@ -22,6 +22,9 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	snapshot = h.gated(snapshot, h.storeGates("etcd-healthy"), nil)
 	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
 	baseline.Args["hop"] = line
+	// What the hop asks for later must hold without it: a gate that this cluster never
+	// passes is found out here, and not when half of it has moved.
+	baseline = h.gated(baseline, nil, append([]plan.GateID{"apiservers-ready", "admission-available"}, h.dnsGates()...))
 
 	waves := []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{snapshot}}}}
 	var controlPlanes, workers []plan.Lane

@@ -17,7 +17,7 @@ func checkCorefile(in Input) []Finding {
 		return nil
 	}
 	file := in.Scan.Objects.Corefile
-	tag, found := coreDNSTag(file.Image)
+	tag, found := imageTag(file.Image)
 	if !found {
 		return nil // a digest alone tells no version
 	}
@@ -81,8 +81,8 @@ func (in Input) startsCoreDNS(h hop, image, tag string, installed, target cluste
 	return f, true
 }
 
-// coreDNSTag is what kubeadm takes for the version: what stands after the colon.
-func coreDNSTag(image string) (string, bool) {
+// imageTag is what kubeadm takes for the version: what stands after the colon.
+func imageTag(image string) (string, bool) {
 	colon := strings.LastIndexByte(image, ':')
 	if strings.Contains(image, "@") || colon < strings.LastIndexByte(image, '/') || colon < 0 {
 		return "", false

@@ -155,7 +155,7 @@ func checkPodSecurityPolicies(in Input) []Finding {
 	return []Finding{{
 		Hop: h.name, Object: podSecurityPolicy + " " + few(in.Scan.Objects.PodSecurityPolicies),
 		Why: fmt.Sprintf("%s has neither the API nor the admission plugin: what they forbid is allowed from then on, and they can no longer be read or deleted", row.In),
-		Fix: "put Pod Security admission or a policy engine in their place (kubectl label namespace NAME pod-security.kubernetes.io/enforce=baseline), switch the plugin off, then kubectl delete psp --all",
+		Fix: "put Pod Security admission or a policy engine in their place (kubectl label namespace NAME pod-security.kubernetes.io/enforce=baseline), switch the plugin off on every running API server (kup explain KUP-153), and only then kubectl delete psp --all: with the plugin on and no policy no pod is admitted",
 	}}
 }
 

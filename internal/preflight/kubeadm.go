@@ -52,9 +52,13 @@ func checkHandEdits(in Input) []Finding {
 			continue
 		}
 		for _, e := range n.Host.HandEdits {
+			config, anew := "kubeadm-config", "kubeadm upgrade node phase control-plane, one control plane after the other"
+			if e.Path == kubeletFile {
+				config, anew = "kubelet-config", "kubeadm upgrade node phase kubelet-config && systemctl restart kubelet"
+			}
 			out = append(out, Finding{
 				Object: e.Path + " on " + n.Name, Why: "kubeadm would overwrite a change made by hand: " + e.What,
-				Fix: "carry the change into kubeadm's configuration (kubectl -n kube-system edit configmap kubeadm-config) or into a patch (kubeadm.patches in kup.yaml), or undo it",
+				Fix: fmt.Sprintf("carry the change into kubeadm's configuration (kubectl -n kube-system edit configmap %s) or into a patch (kubeadm.patches in kup.yaml), or undo it; where it is the configuration that was changed since, have the file written anew: %s", config, anew),
 			})
 		}
 	}

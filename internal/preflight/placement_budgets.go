@@ -169,12 +169,12 @@ func (d *drains) checkTwoBudgets(in Input) []Finding {
 			return nil
 		}
 		var pods []int32
-		budgets := map[int32][]string{}
+		budgets, node := map[int32][]string{}, map[int32]string{}
 		for _, s := range h.result.Stuck {
 			if s.Cause != drainsim.SeveralBudgets {
 				continue
 			}
-			pods = append(pods, s.Pod)
+			pods, node[s.Pod] = append(pods, s.Pod), s.Node
 			for _, b := range s.Budgets {
 				budgets[s.Pod] = append(budgets[s.Pod], h.placement.Budgets[b].Name)
 			}
@@ -184,9 +184,15 @@ func (d *drains) checkTwoBudgets(in Input) []Finding {
 		for _, name := range names {
 			pod := by[name][0]
 			namespace := h.placement.Pods[pod].Namespace
+			var nodes []string
+			for _, i := range by[name] {
+				if !slices.Contains(nodes, node[i]) {
+					nodes = append(nodes, node[i])
+				}
+			}
 			out = append(out, about{namespace, Finding{
 				Object: name,
-				Why:    fmt.Sprintf("the budgets %s choose the same pods, and the eviction API refuses to evict such pods: no drain gets rid of them", fewOf(budgets[pod])),
+				Why:    fmt.Sprintf("the budgets %s choose the same pods, and the eviction API refuses to evict such pods: no drain of %s gets rid of them", fewOf(budgets[pod]), fewOf(nodes)),
 				Fix:    fmt.Sprintf("delete one of them: kubectl -n %s delete pdb %s", namespace, budgets[pod][len(budgets[pod])-1]),
 			}})
 		}

@@ -225,6 +225,15 @@ func cases() []ruleCase {
 			in.Path, in.Facts.Kubeadm.APIVersion = path("v1.25.16", "v1.26.15"), "kubeadm.k8s.io/v1beta3"
 			in.Facts.DeprecatedRequests = []cluster.DeprecatedRequest{{Group: "autoscaling", Version: "v2beta2", Resource: "horizontalpodautoscalers"}}
 		}},
+		{"KUP-053", "not by what lists every policy", func(in *Input) {
+			at(in, "v1.24.17", "v3.5.6")
+			in.Path, in.Facts.Kubeadm.APIVersion = path("v1.25.16"), "kubeadm.k8s.io/v1beta3"
+			in.Scan.Objects = &cluster.Objects{}
+			in.Facts.DeprecatedRequests = []cluster.DeprecatedRequest{
+				{Group: "policy", Version: "v1beta1", Resource: "podsecuritypolicies", RemovedRelease: "1.25"},
+				{Group: "policy", Version: "v1beta1", Resource: "poddisruptionbudgets", RemovedRelease: "1.25"},
+			}
+		}},
 		{"KUP-060", "no room", node("cp-2", func(n *cluster.Node) { n.Host.DiskFree = map[string]uint64{"/": 100 << 20, "/var": 20 << 30} })},
 		{"KUP-061", "filling up", node("w-1", func(n *cluster.Node) { n.Host.ImageDiskUsedPercent = 78 })},
 		{"KUP-061", "over the threshold", node("w-1", func(n *cluster.Node) { n.Host.ImageDiskUsedPercent = 90 })},

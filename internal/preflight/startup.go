@@ -168,7 +168,7 @@ func (in Input) firstHop(now cluster.Version, at cluster.Minor) (hop, bool) {
 
 // place says where a setting stands.
 func (s setting) place() string {
-	if s.node == "" {
+	if s.node == "" && s.component != proxyName {
 		return s.flag.Path + " of the ConfigMap kube-system/kubeadm-config"
 	}
 	return s.flag.Path
@@ -178,7 +178,7 @@ func (s setting) place() string {
 func (in Input) fix(s setting, do string) string {
 	switch {
 	case s.node == "":
-		return fmt.Sprintf("kubectl -n kube-system edit configmap kubeadm-config, and in %s %s", s.flag.Path, do)
+		return fmt.Sprintf("kubectl -n kube-system edit configmap kubeadm-config, and in %s %s; then have the manifests written from it, on one control plane after the other: kubeadm upgrade node phase control-plane", s.flag.Path, do)
 	case s.unsure && in.PatchesDir != "":
 		return fmt.Sprintf("%s in the patches in %s, unless it was edited into the manifest by hand: then the hop takes it away", do, in.PatchesDir)
 	case s.unsure:

@@ -32,6 +32,7 @@ func (in Input) gates() []gate {
 			}
 		}
 	}
+	out = append(out, in.proxyGates()...)
 	for _, n := range in.nodes() {
 		started := in.Scan.Startup[n.Name]
 		if started == nil {
@@ -45,6 +46,32 @@ func (in Input) gates() []gate {
 				}
 			}
 		}
+	}
+	return out
+}
+
+const (
+	proxyName = "kube-proxy"
+	proxyFile = "config.conf of the ConfigMap kube-system/kube-proxy"
+)
+
+// proxyGates are kube-proxy's, which kubeadm hands on from minor to minor. What runs
+// is told by its image.
+func (in Input) proxyGates() []gate {
+	if in.Scan.Objects == nil {
+		return nil
+	}
+	var now cluster.Version
+	for _, a := range in.Facts.Addons {
+		if a.Name == proxyName {
+			tag, _ := imageTag(a.Image)
+			now, _ = cluster.ParseVersion(tag) // zero: not known
+		}
+	}
+	s := setting{component: proxyName, now: now, flag: cluster.Flag{Name: "featureGates", Path: proxyFile}}
+	var out []gate
+	for _, name := range slices.Sorted(maps.Keys(in.Scan.Objects.ProxyGates)) {
+		out = append(out, gate{s, name, in.Scan.Objects.ProxyGates[name]})
 	}
 	return out
 }
@@ -100,8 +127,10 @@ func (in Input) gateFix(g gate) string {
 	switch {
 	case g.flag.Name == "feature-gates":
 		return in.fix(g.setting, fmt.Sprintf("take %s out of feature-gates", g.name))
+	case g.component == proxyName:
+		return fmt.Sprintf("kubectl -n kube-system edit configmap kube-proxy, and in config.conf take %s out of featureGates; then kubectl -n kube-system rollout restart daemonset kube-proxy", g.name)
 	case g.flag.Path == kubeletFile:
-		return fmt.Sprintf("kubectl -n kube-system edit configmap kubelet-config (before 1.24 its name ends in the minor: kubelet-config-1.23), and take %s out of featureGates: kubeadm writes the nodes' files from it in the hop", g.name)
+		return fmt.Sprintf("kubectl -n kube-system edit configmap kubelet-config (before 1.24 its name ends in the minor: kubelet-config-1.23), and take %s out of featureGates; then have each node's file written from it: kubeadm upgrade node phase kubelet-config && systemctl restart kubelet", g.name)
 	}
 	return in.fix(g.setting, fmt.Sprintf("take %s out of featureGates", g.name))
 }

@@ -22,8 +22,9 @@ type start struct {
 	kubeadm     map[string]bool
 	files       []cluster.ConfigFile // on cp-1
 	patches     string
-	notKnown    bool // kubeadm's configuration was not read
-	runtimeless bool // kubelets without --container-runtime-endpoint
+	proxy       map[string]bool // feature gates of kube-proxy
+	notKnown    bool            // kubeadm's configuration was not read
+	runtimeless bool            // kubelets without --container-runtime-endpoint
 }
 
 func (s start) change(in *Input) {
@@ -40,6 +41,10 @@ func (s start) change(in *Input) {
 			args.Components = append(args.Components, cluster.Component{Name: name, Flags: flagsOf(name, s.configured, field)})
 		}
 		slices.SortFunc(args.Components, func(a, b cluster.Component) int { return strings.Compare(a.Name, b.Name) })
+	}
+	if s.proxy != nil {
+		in.Scan.Objects = &cluster.Objects{ProxyGates: s.proxy}
+		in.Facts.Addons = []cluster.Addon{{Name: "kube-proxy", Image: "registry.k8s.io/kube-proxy:" + s.from}}
 	}
 	in.Scan.Startup = map[string]*cluster.Startup{}
 	for i := range in.Facts.Nodes {
@@ -136,6 +141,7 @@ func startupCases() []ruleCase {
 			from: "v1.24.17", etcd: "v3.5.6", to: []string{"v1.25.16"}, configured: []string{"kube-apiserver feature-gates=TTLAfterFinished=true,AllAlpha=false"},
 			gates: map[string]bool{"IPv6DualStack": true, "RotateKubeletServerCertificate": true},
 		}},
+		{"KUP-072", "of kube-proxy", start{from: "v1.24.17", etcd: "v3.5.6", to: []string{"v1.25.16"}, proxy: map[string]bool{"IPv6DualStack": true, "NoSuchGate": true}}},
 		{"KUP-073", "locked in the first hop, gone in the second", start{from: "v1.22.17", etcd: "v3.5.6", to: []string{"v1.23.17", "v1.24.17", "v1.25.16"}, gates: map[string]bool{"IPv6DualStack": false}}},
 		{"KUP-073", "locked to off", start{from: "v1.35.4", etcd: "v3.6.8", to: []string{"v1.36.3"}, configured: []string{"kube-apiserver feature-gates=GitRepoVolumeDriver=true"}}},
 		{"KUP-074", "PodSecurityPolicy", start{from: "v1.23.17", etcd: "v3.5.6", to: []string{"v1.24.17", "v1.25.16"}, configured: []string{"kube-apiserver enable-admission-plugins=NodeRestriction,PodSecurityPolicy"}}},

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kup-project/kup/pkg/cluster"
@@ -230,4 +231,24 @@ func TestEveryKindHasARunner(t *testing.T) {
 			t.Errorf("no runner for %s", k)
 		}
 	}
+}
+
+type hangingLocal struct{}
+
+func (hangingLocal) Run(ctx context.Context, _ []string, _ func(string)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A load balancer command that hangs does not hold the cluster's lock for ever.
+func TestLocalCommandIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.Local = hangingLocal{}
+		s := plan.Step{ID: "1.34/control-plane/cp-1/lb-drain", Kind: plan.KindLocal, Node: "cp-1", Args: map[string]string{"argv": plan.JoinArgv("./lb", "drain")}}
+		err := w.runner(plan.KindLocal).Run(t.Context(), s, attempt(s, 1))
+		if err == nil || !strings.Contains(err.Error(), "did not end within 10m") || !strings.Contains(err.Error(), "loadBalancer") {
+			t.Errorf("%v", err)
+		}
+	})
 }

@@ -108,6 +108,22 @@ func (e *executions) state(ctx context.Context, s plan.Step) (ExecutionState, er
 	return st, failed(s, "find the execution of "+x.String(), err, "")
 }
 
+// Known tells whether the host knows the execution, or the attempt before it that
+// still runs and is attached to in its place.
+func (e *executions) Known(ctx context.Context, s plan.Step, x plan.Execution) (bool, error) {
+	h, err := e.hosts.Host(s.Node)
+	if err != nil {
+		return false, failed(s, "find the execution of "+x.String(), err, "")
+	}
+	st, err := e.executor.State(ctx, h, x)
+	if err != nil || st.Phase != Absent || x.Attempt < 2 {
+		return err == nil && st.Phase != Absent, failed(s, "find the execution of "+x.String(), err, "")
+	}
+	x.Attempt--
+	st, err = e.executor.State(ctx, h, x)
+	return err == nil && st.Phase == Running, failed(s, "find the execution of "+x.String(), err, "")
+}
+
 // unfinished tells whether the last attempt still runs or ended badly: then the
 // world cannot prove that the step is done.
 func (e *executions) unfinished(ctx context.Context, s plan.Step) (bool, error) {

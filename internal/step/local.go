@@ -3,6 +3,8 @@ package step
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/plan"
@@ -13,6 +15,10 @@ import (
 type Local interface {
 	Run(ctx context.Context, argv []string, line func(string)) error
 }
+
+// longestLocal is how long a command on the operator's machine may take: one that
+// hangs holds up the run, and the cluster's lock with it.
+const longestLocal = 10 * time.Minute
 
 // local: the truth is the journal alone, so a command whose end was not recorded
 // is run again.
@@ -33,6 +39,11 @@ func (r *local) Run(ctx context.Context, s plan.Step, _ plan.Execution) error {
 	if r.local == nil {
 		return failed(s, doing, errors.New("commands on this machine are switched off"), "")
 	}
-	err := r.local.Run(ctx, argv, func(line string) { r.observer.Note(s.ID, line) })
+	bounded, cancel := context.WithTimeout(ctx, longestLocal)
+	defer cancel()
+	err := r.local.Run(bounded, argv, func(line string) { r.observer.Note(s.ID, line) })
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("it did not end within %s: %w", longestLocal, err)
+	}
 	return failed(s, doing, err, "mend the command in loadBalancer of kup.yaml, or run it by hand")
 }

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"strings"
@@ -263,5 +264,38 @@ func TestBackupIsTakenOnce(t *testing.T) {
 	missing = true
 	if _, err := r.Done(t.Context(), s); !errors.As(err, &damaged) || damaged.Got != "" {
 		t.Errorf("a missing backup: %v", err)
+	}
+}
+
+// A begun attempt is attached to only where the host knows it, or the one before it
+// that still runs.
+func TestKnownExecutions(t *testing.T) {
+	s := aStep(plan.KindCommand, map[string]string{"argv": plan.JoinArgv("kubeadm", "upgrade", "node")})
+	for name, tc := range map[string]struct {
+		states map[int]ExecutionState
+		want   bool
+	}{
+		"never started":                   {nil, false},
+		"at work":                         {map[int]ExecutionState{2: {Phase: Running}}, true},
+		"over":                            {map[int]ExecutionState{2: {Phase: Exited, Code: 1}}, true},
+		"lost":                            {map[int]ExecutionState{2: {Phase: Lost}}, true},
+		"the one before it is at work":    {map[int]ExecutionState{1: {Phase: Running}}, true},
+		"the one before it ended by then": {map[int]ExecutionState{1: {Phase: Exited}}, false},
+	} {
+		w := newWorld(t, nil)
+		for n, st := range tc.states {
+			w.executor.states[attempt(s, n).String()] = st
+		}
+		for _, kind := range []plan.Kind{plan.KindCommand, plan.KindPackages, plan.KindFetch, plan.KindBackup} {
+			r, ok := w.runner(kind).(interface {
+				Known(context.Context, plan.Step, plan.Execution) (bool, error)
+			})
+			if !ok {
+				t.Fatalf("a runner of %s does not tell what it has started", kind)
+			}
+			if got, err := r.Known(t.Context(), s, attempt(s, 2)); got != tc.want || err != nil {
+				t.Errorf("%s, %s: %t, %v", kind, name, got, err)
+			}
+		}
 	}
 }

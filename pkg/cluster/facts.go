@@ -59,6 +59,9 @@ type Kubeadm struct {
 	EtcdImageTag        string  `json:"etcdImageTag,omitempty"` // set: pins etcd, kubeadm will not move it
 	Endpoint            string  `json:"controlPlaneEndpoint,omitempty"`
 	PodSubnet           string  `json:"podSubnet,omitempty"`
+	// DNSDomain is networking.dnsDomain, in which Services have their names; empty:
+	// kubeadm's default, cluster.local.
+	DNSDomain string `json:"dnsDomain,omitempty"`
 	// ImageGCPercent is the kubelets' imageGCHighThresholdPercent; 0: their
 	// default, 85.
 	ImageGCPercent int `json:"imageGCPercent,omitempty"`

@@ -27,6 +27,8 @@ type Objects struct {
 	// ProxyMode is kube-proxy's, as its ConfigMap says; empty: its default, or
 	// there is no such ConfigMap.
 	ProxyMode string `json:"proxyMode,omitempty"`
+	// ProxyGates are the feature gates in the same ConfigMap, by name.
+	ProxyGates map[string]bool `json:"proxyGates,omitempty"`
 	// Unchecked names what could not be observed and why, one sentence each.
 	Unchecked []string `json:"unchecked,omitempty"`
 }
