@@ -233,17 +233,23 @@ func blockedPod(pod *corev1.Pod, budgets []budget) BlockedPod {
 		}
 		return out
 	}
+	var spent []string
 	for _, b := range budgets {
-		if b.covers(pod.Namespace, pod.Labels) && b.DisruptionsAllowed <= 0 {
+		if b.covers(pod.Namespace, pod.Labels) {
 			out.Budgets = append(out.Budgets, b.Name)
+			if b.DisruptionsAllowed <= 0 {
+				spent = append(spent, b.Name)
+			}
 		}
 	}
-	switch len(out.Budgets) {
-	case 0:
-	case 1:
-		out.Why = fmt.Sprintf("budget %s/%s allows 0 disruptions", pod.Namespace, out.Budgets[0])
-	default:
-		out.Why = fmt.Sprintf("budgets %s/{%s} allow 0 disruptions", pod.Namespace, strings.Join(out.Budgets, ","))
+	// Whatever they allow, the API refuses the pod.
+	// Source: kubernetes pkg/registry/core/pod/storage/eviction.go
+	if out.Several = len(out.Budgets) > 1; out.Several {
+		out.Why = fmt.Sprintf("has the budgets %s/{%s}, and no pod with more than one can be evicted", pod.Namespace, strings.Join(out.Budgets, ","))
+		return out
+	}
+	if out.Budgets = spent; len(spent) > 0 {
+		out.Why = fmt.Sprintf("budget %s/%s allows 0 disruptions", pod.Namespace, spent[0])
 	}
 	return out
 }

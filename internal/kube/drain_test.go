@@ -129,6 +129,27 @@ func TestDrainBlocked(t *testing.T) {
 	})
 }
 
+// What the budgets allow does not matter then, and their numbers may be stale.
+func TestDrainBlockedBySeveralBudgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := webBudget(1)
+		other.Name = "web-too"
+		c := evicting(t, func(string) error {
+			return apierrors.NewInternalError(errors.New("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."))
+		}, pod("shop", "web-1", "w-1"), webBudget(0), other)
+		err := c.Drain(t.Context(), "w-1", DrainOptions{Timeout: time.Minute, GracePeriod: -1}, func(string) {})
+		var blocked *DrainError
+		if !errors.As(err, &blocked) || len(blocked.Pods) != 1 || !blocked.Pods[0].Several {
+			t.Fatalf("%v", err)
+		}
+		for _, want := range []string{"shop/web-1 (has the budgets shop/{web,web-too}", "kubectl -n shop delete pdb web-too"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q lacks %q", err, want)
+			}
+		}
+	})
+}
+
 func TestDrainKeepsTrying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failures := 2

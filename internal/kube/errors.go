@@ -30,9 +30,12 @@ func (e *ConnectError) Unwrap() error { return e.Err }
 type BlockedPod struct {
 	Namespace string
 	Name      string
-	// Budgets are the PodDisruptionBudgets that allow it no disruption, by
-	// name; they are in the pod's namespace.
+	// Budgets are the PodDisruptionBudgets that keep it, by name; they are in the
+	// pod's namespace.
 	Budgets []string
+	// Several is true when it has more than one budget: then the API never evicts it,
+	// whatever they allow. Without, each of Budgets allows no disruption.
+	Several bool
 	Why     string // a sentence without the pod
 }
 
@@ -70,6 +73,9 @@ func (e *DrainError) Unwrap() error { return e.Err }
 
 func (e *DrainError) hint() string {
 	for _, p := range e.Pods {
+		if p.Several {
+			return fmt.Sprintf("leave the pod one budget: kubectl -n %s delete pdb %s", p.Namespace, p.Budgets[1])
+		}
 		if len(p.Budgets) > 0 {
 			return fmt.Sprintf("add a replica or relax the budget: kubectl -n %s describe pdb %s", p.Namespace, p.Budgets[0])
 		}

@@ -86,7 +86,7 @@ func TestDrainedAs(t *testing.T) {
 		"drained, one waiting": {waiting, nil, drainVerdict{Drained: true, Waits: []string{simOwner}}},
 		"stuck":                {before, &kube.DrainError{After: drainFor, Pods: []kube.BlockedPod{behindBudget}}, drainVerdict{At: []string{simStuck}}},
 		"several budgets": {before, &kube.DrainError{
-			Pods: []kube.BlockedPod{stood},
+			Pods: []kube.BlockedPod{{Namespace: stood.Namespace, Name: stood.Name, Budgets: []string{"a", "b"}, Several: true}},
 			Err:  errors.New("evict pod default/sim-x-a: This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."),
 		}, drainVerdict{At: []string{behind(simOwner, severalBudgets)}}},
 		"still running": {before, &kube.DrainError{After: drainFor, Pods: []kube.BlockedPod{stood}}, drainVerdict{At: []string{simOwner + ", which is still running"}}},

@@ -111,13 +111,13 @@ func stoodAt(before, after *cluster.Placement, node string, failed *kube.DrainEr
 			owner = controllerName(before, pod)
 		}
 		switch {
+		// What kup says of it, and what the API did.
+		case p.Several && strings.Contains(text, p.Namespace+"/"+p.Name) && strings.Contains(text, "more than one PodDisruptionBudget"):
+			out = append(out, behind(owner, severalBudgets))
 		case len(p.Budgets) > 0:
 			for _, b := range p.Budgets {
 				out = append(out, behind(owner, budgetName(p.Namespace, b)))
 			}
-		// Source: kubernetes pkg/registry/core/pod/storage/eviction.go
-		case strings.Contains(text, p.Namespace+"/"+p.Name) && strings.Contains(text, "more than one PodDisruptionBudget"):
-			out = append(out, behind(owner, severalBudgets))
 		default:
 			out = append(out, owner+", which "+p.Why)
 		}
