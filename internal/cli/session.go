@@ -49,6 +49,26 @@ func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 	return s, s.loadInventory(needInventory)
 }
 
+// openOnlooker is for commands that look at runs, as text or JSON. An API that does
+// not answer is told of and given back: the hosts may know enough. Without hosts it is
+// the error.
+func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s *session, apiErr, err error) {
+	if output != "text" && output != "json" {
+		return nil, nil, &usageError{err: fmt.Errorf("output %q: want text or json", output)}
+	}
+	if s, err = openOffline(sys, g, false); err != nil {
+		return nil, nil, err
+	}
+	apiErr = s.connect(ctx)
+	if apiErr != nil && s.hosts == nil {
+		return nil, apiErr, apiErr
+	}
+	if apiErr != nil {
+		sys.tell("kup: %v", apiErr)
+	}
+	return s, apiErr, nil
+}
+
 // connect reaches the API.
 func (s *session) connect(ctx context.Context) (err error) {
 	kubeconfig, contextName := s.global.kubeconfig, s.global.context
@@ -94,7 +114,7 @@ func (s *session) close() {
 		errs = append(errs, s.hosts.close())
 	}
 	if err := errors.Join(errs...); err != nil {
-		fmt.Fprintf(s.sys.err, "kup: closing connections: %v\n", err)
+		s.sys.tell("kup: closing connections: %v", err)
 	}
 }
 

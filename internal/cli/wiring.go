@@ -125,7 +125,7 @@ func (s *session) findings(p *plan.Plan, m *memory) *findings {
 	for i := range p.Hops {
 		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
 		if err != nil {
-			fmt.Fprintf(s.sys.err, "kup: %v\n", err)
+			s.sys.tell("kup: %v", err)
 		}
 		if ok {
 			f.workloads = append(f.workloads, result.Workloads()...)
