@@ -164,7 +164,7 @@ type Packages struct {
 	SigningKey string `yaml:"signingKey"`
 	// Hold the packages at their version afterwards, so that nothing else upgrades them.
 	Hold bool `yaml:"hold"`
-	// How long to wait for another process to release the package manager's lock.
+	// How long to wait for another process to release the package manager's lock. With apt; dnf waits until it is released.
 	LockTimeout time.Duration `yaml:"lockTimeout"`
 	// Where the files come from. With manager: binaries only.
 	Binaries BinaryURLs `yaml:"binaries"`
