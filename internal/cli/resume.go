@@ -37,6 +37,9 @@ func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window
 	if r.where != here {
 		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)
 	}
+	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
+		return err
+	}
 	if err := w.forecast(s.sys.out, r.plan, r.state.Done); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,6 +25,7 @@ type session struct {
 	global  *global
 	catalog *catalog.Catalog
 	inv     *inventory.Inventory // never nil: without a file the defaults
+	dir     string               // of the inventory's file, absolute
 	api     *kube.Client         // nil while it could not be reached
 	hosts   *hosts               // nil without an inventory
 	etcd    *etcd.Cluster        // nil without hosts, or until the survey
@@ -98,6 +100,9 @@ func (s *session) loadInventory(need bool) error {
 	}
 	inv, err := inventory.Load(path)
 	if err != nil {
+		return err
+	}
+	if s.dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
 		return err
 	}
 	s.inv = inv
