@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"syscall"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -196,60 +193,4 @@ func (h hears) Note(stepID, text string) {
 
 func (h hears) Spent(kind string, from, to time.Time) {
 	h.Event(engine.Event{At: to, Kind: engine.TimeSpent, Text: kind, From: from, To: to})
-}
-
-// local runs commands on this machine, without a shell.
-type local struct{}
-
-// afterLocal is how long a command's output is waited for once the command has ended:
-// what it left in the background may hold it open.
-const afterLocal = 5 * time.Second
-
-// Run runs the command in a process group of its own: a Ctrl-C in the terminal is
-// meant for kup, which lets the step end. When ctx ends so does the whole group.
-func (local) Run(ctx context.Context, argv []string, line func(string)) error {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = afterLocal
-	out := &lines{line: line}
-	cmd.Stdout, cmd.Stderr = out, out
-	err := cmd.Run()
-	out.end()
-	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // the command itself ended well
-		return fmt.Errorf("%s: %w", remote.Display(argv), err)
-	}
-	return nil
-}
-
-// longestLine bounds what is kept of a line that does not end.
-const longestLine = 64 << 10
-
-// lines passes on what is written to it line by line.
-type lines struct {
-	line func(string)
-	open []byte
-}
-
-// Write implements io.Writer.
-func (l *lines) Write(p []byte) (int, error) {
-	for text := range bytes.Lines(p) {
-		whole := bytes.HasSuffix(text, []byte("\n"))
-		if room := longestLine - len(l.open); room > 0 {
-			text = bytes.TrimSuffix(text, []byte("\n"))
-			l.open = append(l.open, text[:min(room, len(text))]...)
-		}
-		if whole {
-			l.line(string(l.open))
-			l.open = l.open[:0]
-		}
-	}
-	return len(p), nil
-}
-
-// end passes on a last line without an end.
-func (l *lines) end() {
-	if len(l.open) > 0 {
-		l.line(string(l.open))
-	}
 }

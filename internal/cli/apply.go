@@ -107,6 +107,9 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if len(p.Hops) == 0 {
 		return nil
 	}
+	if err := (local{s.dir}).usable(p, untouched); err != nil {
+		return err
+	}
 	if err := w.forecast(sys.out, p, untouched); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -53,7 +52,7 @@ func (s *session) settle(ctx context.Context, r *runRecord, peers []remote.Host)
 		return err
 	}
 	if g.damaged != nil {
-		fmt.Fprintf(s.sys.err, "kup: passed over: %v\n", g.damaged)
+		s.sys.tell("kup: passed over: %v", g.damaged)
 	}
 	*r = *g.runRecord
 	base, err := stateDir(uid)
@@ -64,7 +63,7 @@ func (s *session) settle(ctx context.Context, r *runRecord, peers []remote.Host)
 	if r.where == here {
 		return nil
 	}
-	fmt.Fprintf(s.sys.err, "Going on from the copy on %s.\n", r.where)
+	s.sys.tell("Going on from the copy on %s.", r.where)
 	content, err := plan.Encode(r.plan)
 	if err == nil {
 		err = makeDurably(r.dir)

@@ -144,7 +144,7 @@ func (d durations) measured() planner.Measured {
 func (s *session) learned(clusterUID string) planner.Measured {
 	d, err := readDurations(clusterUID)
 	if err != nil {
-		fmt.Fprintf(s.sys.err, "kup: estimates are typical ones: %v\n", err)
+		s.sys.tell("kup: estimates are typical ones: %v", err)
 	}
 	return d.measured()
 }
@@ -161,6 +161,6 @@ func (s *session) learn(r *runRecord) {
 		err = keepDurations(r.plan.Facts.Identity.UID, r.id, records)
 	}
 	if err != nil {
-		fmt.Fprintf(s.sys.err, "kup: how long the steps took is not kept: %v\n", err)
+		s.sys.tell("kup: how long the steps took is not kept: %v", err)
 	}
 }

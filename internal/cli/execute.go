@@ -62,7 +62,7 @@ func (s *session) acquire(ctx context.Context, r *runRecord) (*kube.Lease, error
 	}
 	return s.api.AcquireLease(ctx, kube.Holder{
 		Identity: holderIdentity(), Run: r.id, Above: r.state.Epoch,
-		Waiting: func(held *kube.HeldError) { fmt.Fprintf(s.sys.err, "%v; waiting to see whether it is alive\n", held) },
+		Waiting: func(held *kube.HeldError) { s.sys.tell("%v; waiting to see whether it is alive", held) },
 		Gone:    func(held *kube.HeldError) bool { return gone(r.plan.Facts.Identity.UID, held) },
 	}, s.sys.seams.lease())
 }

@@ -75,6 +75,11 @@ func exit(w io.Writer, err error) int {
 	return code
 }
 
+// tell says something to people, on a line of its own.
+func (sys *system) tell(format string, args ...any) {
+	fmt.Fprintln(sys.err, oneLine(fmt.Sprintf(format, args...)))
+}
+
 // oneLine is a text, which may be several errors, for a terminal.
 func oneLine(text string) string {
 	return report.Printable(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))

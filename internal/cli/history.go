@@ -54,22 +54,13 @@ type pastRun struct {
 }
 
 func runHistory(ctx context.Context, sys *system, g *global, args []string, output string) error {
-	if output != "text" && output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
-	}
 	ctx, done := sys.untilStop(ctx)
 	defer done()
-	s, err := openOffline(sys, g, false)
+	s, _, err := openOnlooker(ctx, sys, g, output)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if apiErr := s.connect(ctx); apiErr != nil {
-		if s.hosts == nil {
-			return apiErr
-		}
-		fmt.Fprintf(sys.err, "kup: %v\n", apiErr)
-	}
 	runs, err := s.allRuns(ctx, args)
 	if err != nil {
 		return err
@@ -126,7 +117,7 @@ func (s *session) allRuns(ctx context.Context, names []string) ([]*runRecord, er
 		switch {
 		case errors.Is(err, errNoRun):
 		case err != nil:
-			fmt.Fprintf(s.sys.err, "kup: %v\n", err)
+			s.sys.tell("kup: %v", err)
 		default:
 			out = append(out, r)
 		}
@@ -144,7 +135,7 @@ func (s *session) readKnown(ctx context.Context, uid string, k knownRun, all []s
 	}
 	g, err := gather(ctx, uid, k.id, all)
 	if forked := new(forkedError); errors.As(err, &forked) {
-		fmt.Fprintf(s.sys.err, "kup: %v\n", err)
+		s.sys.tell("kup: %v", err)
 		return forked.newer(), nil
 	}
 	if err != nil {

@@ -26,6 +26,7 @@ type hosts struct {
 func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
 	h := &hosts{byNode: map[string]*ssh.Host{}}
 	ask := &asker{sys: sys, answers: map[string][]byte{}}
+	trials := new(ssh.Trials)
 	configs := map[string]*ssh.ClientConfig{}
 	for _, n := range inv.Nodes {
 		s := inv.SSHFor(n.Name)
@@ -46,7 +47,7 @@ func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
 			Identities: s.Identities, Agent: s.Agent, KnownHosts: s.KnownHosts,
 			Passphrase:     func(identity string) ([]byte, error) { return ask.secret("passphrase of " + identity) },
 			ConnectTimeout: s.ConnectTimeout, Keepalive: s.Keepalive,
-			Sudo: ssh.Sudo{Mode: string(s.Sudo.Mode), Password: ask.sudo(s)},
+			Sudo: ssh.Sudo{Mode: string(s.Sudo.Mode), Password: ask.sudo(s), Trials: trials},
 		}, s.Bastion)
 		if err != nil {
 			return nil, &usageError{err: err}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"sync"
@@ -28,14 +27,14 @@ func (s *session) tidy(ctx context.Context, r *runRecord, peers []remote.Host) {
 	defer cancel()
 	keep := s.inv.Snapshots.Keep
 	if err := prune(r.plan.Facts.Identity.UID, r.id, s.inv.Snapshots.Directory, keep); err != nil {
-		fmt.Fprintf(s.sys.err, "kup: old snapshots were not all removed: %v\n", err)
+		s.sys.tell("kup: old snapshots were not all removed: %v", err)
 	}
 	hosts := make([]remote.Host, 0, len(s.hosts.byNode))
 	for _, h := range s.hosts.byNode {
 		hosts = append(hosts, h)
 	}
 	if err := pruneHosts(ctx, r, keep, peers, hosts); err != nil {
-		fmt.Fprintf(s.sys.err, "kup: what old runs left on hosts was not all removed: %v\n", err)
+		s.sys.tell("kup: what old runs left on hosts was not all removed: %v", err)
 	}
 }
 

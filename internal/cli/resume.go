@@ -33,9 +33,12 @@ func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window
 		fmt.Fprintf(s.sys.out, "Run %s is done; nothing to resume.\n", r.id)
 		return nil
 	}
-	fmt.Fprintf(s.sys.err, "Resuming run %s: %s\n", r.id, r.standing())
+	s.sys.tell("Resuming run %s: %s", r.id, r.standing())
 	if r.where != here {
-		fmt.Fprintf(s.sys.err, "It was last gone on with by %s; what is known of it is from %s.\n", r.state.Holder, r.where)
+		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)
+	}
+	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
+		return err
 	}
 	if err := w.forecast(s.sys.out, r.plan, r.state.Done); err != nil {
 		return err
@@ -76,7 +79,7 @@ func (s *session) find(ctx context.Context) (*runRecord, error) {
 		return nil, err
 	}
 	if g.damaged != nil {
-		fmt.Fprintf(s.sys.err, "kup: passed over: %v\n", g.damaged)
+		s.sys.tell("kup: passed over: %v", g.damaged)
 	}
 	return g.runRecord, nil
 }
@@ -108,7 +111,8 @@ const betweenCalls = 5 * time.Second
 
 // awaitAPI waits until the API answers, for as long as a gate would.
 func (s *session) awaitAPI(ctx context.Context, last error) error {
-	fmt.Fprintf(s.sys.err, "%v\nWaiting for the API, for %s at most.\n", last, s.inv.Gates.Timeout)
+	s.sys.tell("%v", last)
+	s.sys.tell("Waiting for the API, for %s at most.", s.inv.Gates.Timeout)
 	bounded, cancel := context.WithTimeout(ctx, s.inv.Gates.Timeout)
 	defer cancel()
 	tick := time.NewTicker(max(s.sys.seams.pace(betweenCalls), time.Millisecond))

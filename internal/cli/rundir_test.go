@@ -278,3 +278,19 @@ func TestReadPlan(t *testing.T) {
 		t.Errorf("absent: %v: %d %q", err, code, hint)
 	}
 }
+
+// A run of a plan without hops was never begun by kup: it is refused where it is read.
+func TestRunWithoutHopsIsRefused(t *testing.T) {
+	p := testPlan(t)
+	p.Hops = nil
+	if err := plan.Seal(p); err != nil {
+		t.Fatal(err)
+	}
+	text, err := plan.Encode(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := readRun("20260101-010101-aaaaaa", "cp-1:/var/lib/kup", text, nil); err == nil || !strings.Contains(err.Error(), "no hop") {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -140,6 +140,9 @@ func readRun(id, place string, planText, journalText []byte) (*runRecord, error)
 	if err != nil {
 		return nil, err
 	}
+	if len(p.Hops) == 0 {
+		return nil, &usageError{err: fmt.Errorf("%s: its plan has no hop, which kup never begins", place), hint: "put it aside"}
+	}
 	r := &runRecord{id: id, where: place, plan: p, records: records, state: journal.Replay(records)}
 	if len(records) == 0 {
 		return r, nil // a crash while the first record was written: nothing was begun

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -24,6 +25,7 @@ type session struct {
 	global  *global
 	catalog *catalog.Catalog
 	inv     *inventory.Inventory // never nil: without a file the defaults
+	dir     string               // of the inventory's file, absolute
 	api     *kube.Client         // nil while it could not be reached
 	hosts   *hosts               // nil without an inventory
 	etcd    *etcd.Cluster        // nil without hosts, or until the survey
@@ -47,6 +49,26 @@ func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 		return nil, err
 	}
 	return s, s.loadInventory(needInventory)
+}
+
+// openOnlooker is for commands that look at runs, as text or JSON. An API that does
+// not answer is told of and given back: the hosts may know enough. Without hosts it is
+// the error.
+func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s *session, apiErr, err error) {
+	if output != "text" && output != "json" {
+		return nil, nil, &usageError{err: fmt.Errorf("output %q: want text or json", output)}
+	}
+	if s, err = openOffline(sys, g, false); err != nil {
+		return nil, nil, err
+	}
+	apiErr = s.connect(ctx)
+	if apiErr != nil && s.hosts == nil {
+		return nil, apiErr, apiErr
+	}
+	if apiErr != nil {
+		sys.tell("kup: %v", apiErr)
+	}
+	return s, apiErr, nil
 }
 
 // connect reaches the API.
@@ -80,6 +102,9 @@ func (s *session) loadInventory(need bool) error {
 	if err != nil {
 		return err
 	}
+	if s.dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
+		return err
+	}
 	s.inv = inv
 	s.hosts, err = openHosts(s.sys, inv)
 	return err
@@ -94,7 +119,7 @@ func (s *session) close() {
 		errs = append(errs, s.hosts.close())
 	}
 	if err := errors.Join(errs...); err != nil {
-		fmt.Fprintf(s.sys.err, "kup: closing connections: %v\n", err)
+		s.sys.tell("kup: closing connections: %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,6 @@ import (
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/kube"
-	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -58,27 +56,18 @@ type standing struct {
 }
 
 func runStatus(ctx context.Context, sys *system, g *global, output string) error {
-	if output != "text" && output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
-	}
 	ctx, done := sys.untilStop(ctx)
 	defer done()
-	s, err := openOffline(sys, g, false)
+	s, apiErr, err := openOnlooker(ctx, sys, g, output)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	apiErr := s.connect(ctx)
-	if apiErr != nil && s.hosts == nil {
-		return apiErr
-	}
 	var lock kube.LockState
 	if apiErr == nil {
 		if lock, apiErr = s.api.Lock(ctx); apiErr != nil {
-			fmt.Fprintf(sys.err, "kup: %v\n", apiErr)
+			sys.tell("kup: %v", apiErr)
 		}
-	} else {
-		fmt.Fprintf(sys.err, "kup: %v\n", apiErr)
 	}
 	r, err := s.newestRun(ctx, lock.Epoch)
 	if errors.Is(err, errNoRun) && s.api == nil {
@@ -89,9 +78,7 @@ func runStatus(ctx context.Context, sys *system, g *global, output string) error
 	}
 	st := stand(r, lock)
 	if output == "json" {
-		enc := json.NewEncoder(sys.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(st)
+		return printJSON(sys.out, st)
 	}
 	return st.write(sys.out, apiErr == nil)
 }
@@ -116,7 +103,8 @@ func (s *session) newestRun(ctx context.Context, epoch int64) (*runRecord, error
 	}
 	g, err := findRun(ctx, id.UID, all)
 	if forked := new(forkedError); errors.As(err, &forked) {
-		fmt.Fprintf(s.sys.err, "kup: %v\nhint: %s\n", err, forked.hint())
+		s.sys.tell("kup: %v", err)
+		s.sys.tell("hint: %s", forked.hint())
 		return forked.newer(), nil
 	}
 	if err != nil {
@@ -133,7 +121,7 @@ func (s *session) reachedShelves(ctx context.Context) ([]shelf, error) {
 	}
 	all := shelves(ctx, peers)
 	if err := unasked(all); err != nil {
-		fmt.Fprintf(s.sys.err, "kup: not asked: %v\n", err)
+		s.sys.tell("kup: not asked: %v", err)
 	}
 	return all, nil
 }
@@ -168,7 +156,7 @@ func (st standing) write(w io.Writer, asked bool) error {
 		}
 		fmt.Fprintf(w, "Run %s: %s, %d of %d steps done%s\n", st.Run, st.Outcome, st.Done, st.Total, from)
 		if st.Error != "" {
-			fmt.Fprintf(w, "  error: %s\n", st.Error)
+			fmt.Fprintf(w, "  error: %s\n", oneLine(st.Error))
 		}
 		for _, id := range st.Running {
 			fmt.Fprintf(w, "  begun: %s\n", id)
@@ -180,7 +168,7 @@ func (st standing) write(w io.Writer, asked bool) error {
 			fmt.Fprintf(w, "  next: %s\n", st.Next)
 		}
 		for _, id := range slices.Sorted(maps.Keys(st.Accepted)) {
-			fmt.Fprintf(w, "  accepted: %s, by %s: %s\n", id, st.AcceptedBy, report.Printable(st.Accepted[id]))
+			fmt.Fprintf(w, "  accepted: %s, by %s: %s\n", id, oneLine(st.AcceptedBy), oneLine(st.Accepted[id]))
 		}
 	}
 	holder := st.Holder
@@ -190,7 +178,7 @@ func (st standing) write(w io.Writer, asked bool) error {
 	case holder == "":
 		holder = "nobody"
 	}
-	_, err := fmt.Fprintf(w, "Lock: %s\n", holder)
+	_, err := fmt.Fprintf(w, "Lock: %s\n", oneLine(holder))
 	return err
 }
 

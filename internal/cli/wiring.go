@@ -44,7 +44,7 @@ func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hea
 	for kind, r := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
-		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{},
+		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
 		Artefacts: m, Observer: observer,
 	}) {
 		out[kind] = r
@@ -125,7 +125,7 @@ func (s *session) findings(p *plan.Plan, m *memory) *findings {
 	for i := range p.Hops {
 		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
 		if err != nil {
-			fmt.Fprintf(s.sys.err, "kup: %v\n", err)
+			s.sys.tell("kup: %v", err)
 		}
 		if ok {
 			f.workloads = append(f.workloads, result.Workloads()...)

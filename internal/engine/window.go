@@ -35,9 +35,9 @@ func (e *WindowError) Error() string {
 
 // room tells whether there is time for a lane's step. A lane is begun only when
 // there is time for the whole of it, so that no node is left half done; giving a
-// node back to the scheduler is never put off.
+// node back to the scheduler or to the load balancer is never put off.
 func (r *run) room(lane plan.Lane, s *plan.Step) error {
-	if r.Window == nil || r.done(s.ID) || s.Kind == plan.KindUncordon {
+	if r.Window == nil || r.done(s.ID) || s.Kind == plan.KindUncordon || restores(lane, s) {
 		return nil
 	}
 	r.mu.Lock()
@@ -54,6 +54,22 @@ func (r *run) room(lane plan.Lane, s *plan.Step) error {
 		return nil
 	}
 	return &WindowError{Step: s.ID, Title: s.Title, Needs: needs, Lane: !begun && len(lane) > 1}
+}
+
+// restores tells whether the step is the second of a pair of commands of the load
+// balancer: those of a lane come in turn, one that takes out and one that puts back.
+func restores(lane plan.Lane, s *plan.Step) bool {
+	out := false
+	for i := range lane {
+		if lane[i].Kind != plan.KindLocal {
+			continue
+		}
+		if lane[i].ID == s.ID {
+			return out
+		}
+		out = !out
+	}
+	return false
 }
 
 // closing tells whether it was the window that ended a lane.

@@ -99,6 +99,45 @@ func TestWindowDoesNotKeepANodeCordoned(t *testing.T) {
 	})
 }
 
+// An API server is given back to the load balancer too, but none is taken out of it
+// when there is no time left.
+func TestWindowDoesNotKeepAnAPIServerOutOfTheLoadBalancer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lasts time.Duration
+		want  string
+	}{
+		"over during the restart": {2500 * time.Millisecond, "first lb-drain restart lb-restore"},
+		"over after the return":   {3500 * time.Millisecond, "first lb-drain restart lb-restore"},
+		"there is time":           {time.Hour, "first lb-drain restart lb-restore lb-drain-2 restart-2 lb-restore-2 last"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				var lane plan.Lane
+				for _, id := range []string{"lb-drain", "restart", "lb-restore", "lb-drain-2", "restart-2", "lb-restore-2"} {
+					s := takes(id, 0)
+					if strings.HasPrefix(id, "lb-") {
+						s.Kind = plan.KindLocal
+					}
+					lane = append(lane, s)
+				}
+				lane[2].Estimate = 500 * time.Millisecond
+				p := onePlan(1, lane)
+				e := w.engine()
+				e.Runners[plan.KindLocal] = w
+				e.Window = until(time.Now().Add(tt.lasts))
+				err := e.Run(t.Context(), p, fresh(), nil)
+				if closed := new(WindowError); errors.As(err, &closed) == strings.HasSuffix(tt.want, "last") {
+					t.Errorf("%v", err)
+				}
+				if got := w.ran(p); got != tt.want {
+					t.Errorf("ran %q, want %q", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // A failure in a lane is told, not hidden behind the end of the window.
 func TestWindowHidesNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -37,16 +37,23 @@ func (d *Deps) renewed(hop, node string, match func(string) bool) check {
 		}
 		nodes := []string{node}
 		if node == "" {
-			nodes = slices.Sorted(maps.Keys(before))
+			if nodes = slices.Sorted(maps.Keys(before)); len(nodes) == 0 {
+				return cannotTell("the certificates before hop %s: none was recorded", hop)
+			}
 		}
 		verdicts := make([]plan.Verdict, len(nodes))
 		for i, n := range nodes {
+			was, recorded := before[n]
+			if !recorded {
+				verdicts[i] = cannotTell("the certificates of %s before hop %s were not recorded", n, hop)
+				continue
+			}
 			now, err := d.Certificates.Certificates(ctx, n)
 			if err != nil {
 				verdicts[i] = cannotTell("the certificates of %s: %v", n, err)
 				continue
 			}
-			verdicts[i] = certificates(n, before[n], now, match)
+			verdicts[i] = certificates(n, was, now, match)
 		}
 		return worst(verdicts)
 	}

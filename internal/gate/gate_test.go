@@ -195,6 +195,8 @@ func TestGates(t *testing.T) {
 		{"certificates external", "certificates-renewed:cp-1@1.34", &fake{was: on("cp-1", external), is: on("cp-1", external)}, plan.Holds, ""},
 		{"certificates of etcd", "etcd-certificates-renewed:cp-1@1.34", &fake{was: on("cp-1", certs(2026, "apiserver", "etcd-peer")), is: on("cp-1", certs(2026, "apiserver"), certs(2027, "etcd-peer"))}, plan.Holds, ""},
 		{"certificates of etcd left", "etcd-certificates-renewed:cp-1@1.34", &fake{was: on("cp-1", certs(2026, "etcd-server")), is: on("cp-1", certs(2026, "etcd-server"))}, plan.Never, "kubeadm certs renew etcd-server"},
+		{"certificates of a node without baseline", "certificates-renewed:cp-1@1.34", &fake{was: on("cp-2", certs(2026, "apiserver")), is: on("cp-1", certs(2027, "apiserver"))}, plan.CannotTell, "certificates of cp-1 before hop 1.34"},
+		{"certificates of no node", "certificates-renewed:@1.34", &fake{}, plan.CannotTell, "before hop 1.34"},
 		{"certificates of all", "certificates-renewed:@1.34", &fake{was: on("cp-1", certs(2026, "etcd-server")), is: on("cp-1", certs(2026, "etcd-server"))}, plan.Never, "etcd-server of cp-1"},
 		{"certificates unknown", "certificates-renewed:cp-1@1.34", &fake{was: on("cp-1", certs(2026, "apiserver")), err: errIO}, plan.CannotTell, "certificates of cp-1"},
 		{"certificates without baseline", "certificates-renewed:cp-1@1.34", &fake{baselineErr: fs.ErrNotExist}, plan.CannotTell, "before hop 1.34"},

@@ -66,7 +66,7 @@ type SSH struct {
 	KnownHosts []string `yaml:"knownHosts" jsonschema:"example=~/.ssh/known_hosts"`
 	// Jump hosts, as user@host:port, chained with commas, outermost first. Empty: what ssh_config's ProxyJump says. "none": connect directly, whatever is inherited.
 	Bastion string `yaml:"bastion" jsonschema:"example=ops@192.0.2.5:22"`
-	// OpenSSH client configuration to honour (HostName, User, Port, IdentityFile, ProxyJump, UserKnownHostsFile). "none": ignore it.
+	// OpenSSH client configuration to honour (HostName, User, Port, IdentityFile, ProxyJump, UserKnownHostsFile, GlobalKnownHostsFile). "none": ignore it.
 	Config string `yaml:"config"`
 	// How long connecting to one host, or to one jump host, may take.
 	ConnectTimeout time.Duration `yaml:"connectTimeout"`
@@ -164,7 +164,7 @@ type Packages struct {
 	SigningKey string `yaml:"signingKey"`
 	// Hold the packages at their version afterwards, so that nothing else upgrades them.
 	Hold bool `yaml:"hold"`
-	// How long to wait for another process to release the package manager's lock.
+	// How long to wait for another process to release the package manager's lock. With apt; dnf waits until it is released.
 	LockTimeout time.Duration `yaml:"lockTimeout"`
 	// Where the files come from. With manager: binaries only.
 	Binaries BinaryURLs `yaml:"binaries"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 )
@@ -219,4 +220,26 @@ func FuzzParse(f *testing.F) {
 		}
 		Replay(records)
 	})
+}
+
+// A record whose chain is right and that lacks what its kind promises was not written
+// by kup: it is refused, and not stumbled over later.
+func TestArtefactRecordWithoutArtefact(t *testing.T) {
+	first, sealed, err := seal(Record{Seq: 1, Kind: RunStarted}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, next, err := seal(Record{Seq: 2, Kind: ArtefactPut}, sealed.Sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third, _, err := seal(Record{Seq: 3, Kind: RunEnded}, next.Sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := Parse("journal.jsonl", slices.Concat(first, second, third))
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) || corrupt.Line != 2 || len(records) != 1 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -96,6 +97,9 @@ func unseal(line []byte, previous string, seq int) (Record, error) {
 	}
 	if r.Seq != seq {
 		return r, fmt.Errorf("has number %d, want %d", r.Seq, seq)
+	}
+	if r.Kind == ArtefactPut && r.Artefact == nil {
+		return r, errors.New("tells of an artefact and names none")
 	}
 	return r, nil
 }

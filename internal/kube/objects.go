@@ -160,13 +160,15 @@ func (r *objectReader) configMap(ctx context.Context, name string) (*corev1.Conf
 	return m, nil
 }
 
-// sort gives the same order whatever came first.
+// sort gives the same order whatever came first, and once what a list gave twice
+// because it started again.
 func (r *objectReader) sort() {
 	o := &r.out
 	slices.SortFunc(o.Written, func(a, b cluster.Written) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
 			cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Manager, b.Manager))
 	})
+	o.Written = slices.Compact(o.Written)
 	slices.SortFunc(o.Releases, func(a, b cluster.Release) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
@@ -177,7 +179,11 @@ func (r *objectReader) sort() {
 	slices.SortFunc(o.Templates, func(a, b cluster.Template) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
+	o.Templates = slices.CompactFunc(o.Templates, func(a, b cluster.Template) bool {
+		return a.Kind == b.Kind && a.Namespace == b.Namespace && a.Name == b.Name
+	})
 	slices.Sort(o.PodSecurityPolicies)
+	o.PodSecurityPolicies = slices.Compact(o.PodSecurityPolicies)
 	slices.Sort(o.Unchecked)
 }
 

@@ -26,7 +26,9 @@ var updateObjects = flag.Bool("update-objects", false, "write the golden file of
 // one object.
 type objectServer struct {
 	answers  map[string]any
+	page     int  // items in one answer
 	combined bool // answers discovery with all groups at once
+	forgets  bool // has compacted the revision of a list's first page when asked for the second
 	mutex    sync.Mutex
 	asked    []string
 }
@@ -37,7 +39,7 @@ func newObjectServer(t *testing.T, file string) *objectServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &objectServer{}
+	s := &objectServer{page: 2}
 	if err := yaml.Unmarshal(raw, &s.answers); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,12 @@ func (s *objectServer) answer(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if items, ok := answer.([]any); ok {
-		answer = list(r, items)
+		if s.forgets && r.URL.Query().Get("continue") != "" {
+			w.WriteHeader(http.StatusGone)
+			fmt.Fprint(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","code":410,"reason":"Expired"}`)
+			return true
+		}
+		answer = list(r, items, s.page)
 	}
 	json.NewEncoder(w).Encode(answer)
 	return true
@@ -91,8 +98,9 @@ var listKinds = map[string]string{
 	"mutatingwebhookconfigurations": "MutatingWebhookConfiguration", "validatingwebhookconfigurations": "ValidatingWebhookConfiguration",
 }
 
-// list gives one page of two items: what the caller asked for is a bound.
-func list(r *http.Request, items []any) map[string]any {
+// list gives one page: what the caller asked for is a bound. Without a bound it
+// gives all.
+func list(r *http.Request, items []any, page int) map[string]any {
 	apiVersion := strings.Join(strings.Split(strings.Trim(r.URL.Path, "/"), "/")[1:3], "/")
 	if strings.HasPrefix(r.URL.Path, "/api/") {
 		apiVersion = "v1"
@@ -103,7 +111,10 @@ func list(r *http.Request, items []any) map[string]any {
 	}
 	start := 0
 	fmt.Sscanf(r.URL.Query().Get("continue"), "from-%d", &start)
-	end := min(start+2, len(items))
+	end := min(start+page, len(items))
+	if r.URL.Query().Get("limit") == "" {
+		end = len(items)
+	}
 	meta := map[string]any{}
 	if end < len(items) {
 		meta["continue"] = fmt.Sprintf("from-%d", end)
@@ -113,10 +124,14 @@ func list(r *http.Request, items []any) map[string]any {
 }
 
 func TestObjects(t *testing.T) {
-	for _, combined := range []bool{false, true} {
-		t.Run(fmt.Sprintf("combined discovery %t", combined), func(t *testing.T) {
+	for name, set := range map[string]func(*objectServer){
+		"discovery by group":     func(*objectServer) {},
+		"combined discovery":     func(s *objectServer) { s.combined = true },
+		"lists that start again": func(s *objectServer) { s.page, s.forgets = 1, true },
+	} {
+		t.Run(name, func(t *testing.T) {
 			s := newObjectServer(t, "objects.yaml")
-			s.combined = combined
+			set(s)
 			s.answers["/api/v1/secrets"] = []any{
 				map[string]any{"metadata": map[string]any{"namespace": "shop", "name": "sh.helm.release.v1.web.v1"}, "data": map[string]any{"release": packRelease(t, 1, "networking.k8s.io/v1beta1")}},
 				map[string]any{"metadata": map[string]any{"namespace": "shop", "name": "sh.helm.release.v1.web.v2"}, "data": map[string]any{"release": packRelease(t, 2, "extensions/v1beta1")}},

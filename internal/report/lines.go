@@ -43,6 +43,15 @@ func Printable(s string) string {
 	}, s)
 }
 
+// printableLines is [Printable] of each line.
+func printableLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = Printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // line is what people read of an event; empty: nothing.
 func line(e engine.Event) string {
 	switch e.Kind {

@@ -19,7 +19,7 @@ func Plan(w io.Writer, p *plan.Plan) error {
 		hop(&b, i+1, &p.Hops[i])
 	}
 	notices(&b, p)
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, printableLines(b.String()))
 	return err
 }
 

@@ -265,3 +265,16 @@ func render(b []byte) string {
 	}
 	return out
 }
+
+// What a plan quotes of hosts and kubeconfigs does not steer a terminal.
+func TestPlanIsPrintable(t *testing.T) {
+	p := &plan.Plan{
+		Facts:   cluster.Facts{Identity: cluster.Identity{Name: "prod\x1b[2J"}},
+		Hops:    []plan.Hop{{Stages: []plan.Stage{{Name: plan.Prepare, Waves: []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{{Title: "do\x07it", Node: "w-1"}}}}}}}}},
+		Notices: []plan.Notice{{Text: "not checked: w-1: \x1b]0;mine\x07"}},
+	}
+	var out bytes.Buffer
+	if err := Plan(&out, p); err != nil || strings.ContainsAny(out.String(), "\x1b\x07") {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+}

@@ -78,7 +78,7 @@ func WriteResult(w io.Writer, r *Result) error {
 	for _, node := range sortedKeys(r.Unready) {
 		fmt.Fprintf(&b, "  API server on %s not ready for %s while its etcd member was replaced\n", node, seconds(r.Unready[node]))
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, printableLines(b.String()))
 	return err
 }
 

@@ -218,7 +218,7 @@ func TestLocal(t *testing.T) {
 		t.Error("only the journal knows, and it did not say so")
 	}
 	f.err = errors.New("exit status 1: no such backend")
-	if err := w.runner(s.Kind).Run(t.Context(), s, attempt(s, 1)); err == nil || !strings.Contains(err.Error(), "on this machine: lb drain 'cp 1': exit status 1: no such backend; mend the command") {
+	if err := w.runner(s.Kind).Run(t.Context(), s, attempt(s, 1)); err == nil || !strings.Contains(err.Error(), "on this machine: lb drain 'cp 1': exit status 1: no such backend; mend the program") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -247,7 +247,7 @@ func TestLocalCommandIsBounded(t *testing.T) {
 		w.Local = hangingLocal{}
 		s := plan.Step{ID: "1.34/control-plane/cp-1/lb-drain", Kind: plan.KindLocal, Node: "cp-1", Args: map[string]string{"argv": plan.JoinArgv("./lb", "drain")}}
 		err := w.runner(plan.KindLocal).Run(t.Context(), s, attempt(s, 1))
-		if err == nil || !strings.Contains(err.Error(), "did not end within 10m") || !strings.Contains(err.Error(), "loadBalancer") {
+		if err == nil || !strings.Contains(err.Error(), "did not end within 10m") || !strings.Contains(err.Error(), "kup apply --resume") {
 			t.Errorf("%v", err)
 		}
 	})

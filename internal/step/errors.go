@@ -61,7 +61,7 @@ func failed(s plan.Step, doing string, err error, hint string) error {
 	switch {
 	case hint != "" || errors.As(err, &exit):
 	case errors.As(err, &connection):
-		hint = "what was started there goes on; run kup apply again to attach to it"
+		hint = "what was started there goes on; kup apply --resume attaches to it"
 	}
 	return &Error{Step: s.ID, Node: s.Node, Doing: doing, Err: err, Hint: hint}
 }

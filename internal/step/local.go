@@ -45,5 +45,5 @@ func (r *local) Run(ctx context.Context, s plan.Step, _ plan.Execution) error {
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
 		err = fmt.Errorf("it did not end within %s: %w", longestLocal, err)
 	}
-	return failed(s, doing, err, "mend the command in loadBalancer of kup.yaml, or run it by hand")
+	return failed(s, doing, err, "mend the program and go on with kup apply --resume; loadBalancer of kup.yaml counts for new plans only")
 }

@@ -14,7 +14,7 @@ func (l Lane) Estimate() time.Duration {
 // Estimate is how long the wave takes with its lanes started in order, Parallel
 // at once.
 func (w *Wave) Estimate() time.Duration {
-	free := make([]time.Duration, max(1, w.Parallel)) // when each place is free again
+	free := make([]time.Duration, max(1, min(w.Parallel, len(w.Lanes)))) // when each place is free again
 	for _, lane := range w.Lanes {
 		next := 0
 		for i := range free {

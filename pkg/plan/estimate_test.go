@@ -23,6 +23,7 @@ func TestWaveEstimate(t *testing.T) {
 		"a free place takes the next": {2, []Lane{lane(30), lane(10), lane(10), lane(10)}, 30 * time.Second},
 		"no lanes take no time":       {2, nil, 0},
 		"parallel of zero means one":  {0, []Lane{lane(1), lane(1)}, 2 * time.Second},
+		"a parallel beyond reason":    {1 << 62, []Lane{lane(1), lane(1)}, time.Second},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -202,6 +202,25 @@ func TestSystemd(t *testing.T) {
 	}
 }
 
+// The systemd of CentOS 7 and its age knows neither the option nor the property that
+// newer ones are given: they only tidy up, and commands run without them.
+func TestOldSystemd(t *testing.T) {
+	for name, refuses := range map[string]string{
+		"no --collect":       `--collect) echo "systemd-run: unrecognized option '--collect'" >&2; exit 1 ;;`,
+		"no RuntimeMaxSec":   `--property=RuntimeMaxSec=*) echo 'Unknown assignment RuntimeMaxSec=210.' >&2; exit 1 ;;`,
+		"nor known to pid 1": `--property=RuntimeMaxSec=*) echo 'Failed to start transient service unit: Cannot set property RuntimeMaxSec, or unknown property.' >&2; exit 1 ;;`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, systemd := fakeSystemd(t, `for word in "$@"; do case $word in `+refuses+` esac; done`+startUnit)
+			r, err := n.executor(run, 1, systemd).Run(t.Context(), n.host, execution("apply"),
+				remote.Command{Argv: []string{"echo", "done"}, Timeout: 90 * time.Second}, nil)
+			if err != nil || string(r.Stdout) != "done\n" {
+				t.Errorf("%q, %v", r.Stdout, err)
+			}
+		})
+	}
+}
+
 // A unit that is reported as failed may yet come: then it must do nothing, and
 // the same id can be started again.
 func TestSystemdFails(t *testing.T) {

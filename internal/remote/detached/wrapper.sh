@@ -64,6 +64,12 @@ look() {
 	[ ! -s "$dir/status" ] || { state=exited && read -r code how <"$dir/status"; }
 }
 
+# unit OPTION... has systemd carry the execution out.
+unit() {
+	systemd-run --quiet "$@" --unit="$(cat "$dir/unit")" --description="kup ${dir#"$base/"}" \
+		/bin/sh "$script" "$base" "$boot" "$systemd" carry-out "$dir" >"$dir/launch" 2>&1 </dev/null 9>&-
+}
+
 # launch lets somebody carry the execution out. Call it under the lock.
 launch() {
 	limit=$(cat "$dir/limit") || die "$dir is damaged"
@@ -71,8 +77,11 @@ launch() {
 	if [ -d "$systemd" ]; then
 		most_runtime=
 		[ "$limit" -eq 0 ] || most_runtime=--property=RuntimeMaxSec=$((limit + 120))
-		systemd-run --quiet --collect --unit="$(cat "$dir/unit")" --description="kup ${dir#"$base/"}" $most_runtime \
-			/bin/sh "$script" "$base" "$boot" "$systemd" carry-out "$dir" >"$dir/launch" 2>&1 </dev/null 9>&- || patience=25
+		# What systemd below 236 and 229 does not know only tidies up: carry_out itself
+		# keeps the time, and its unit does not fail.
+		unit --collect $most_runtime || {
+			grep -Eq 'unrecognized option|nknown assignment|Cannot set property' "$dir/launch" && unit
+		} || patience=25
 	else
 		setsid /bin/sh "$script" "$base" "$boot" "$systemd" carry-out "$dir" >"$dir/launch" 2>&1 </dev/null 9>&- &
 	fi

@@ -53,6 +53,9 @@ type Sudo struct {
 	// Password gives the password of the user. It is called once per Host, again
 	// after a wrong one. The password reaches the host over standard input only.
 	Password func(ctx context.Context) ([]byte, error)
+	// Trials is shared by the hosts whose user may be one account; nil: this host
+	// tries its password whatever others found.
+	Trials *Trials
 }
 
 // withDefaults fills what is empty.

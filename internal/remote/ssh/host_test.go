@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +82,45 @@ func TestSudoRefused(t *testing.T) {
 				t.Errorf("without sudo: %v", err)
 			}
 		})
+	}
+}
+
+// One account on many hosts: a mistyped password must not lock it.
+func TestSudoPasswordTriedOnOneHostFirst(t *testing.T) {
+	fake, dir := sshtest.Sudo(t, "right")
+	trials := new(ssh.Trials)
+	hosts := func(given string) []error {
+		errs := make([]error, 5)
+		var group sync.WaitGroup
+		for i := range errs {
+			cfg := sshtest.Start(t, fake).Config(t)
+			cfg.Sudo = ssh.Sudo{Mode: ssh.SudoPassword, Password: password(given), Trials: trials}
+			h := sshtest.Host(t, cfg)
+			group.Go(func() {
+				_, errs[i] = h.Run(t.Context(), remote.Command{Argv: []string{"true"}, Sudo: true})
+			})
+		}
+		group.Wait()
+		return errs
+	}
+	untried := 0
+	for _, err := range hosts("hunter2") {
+		var refused *ssh.SudoError
+		if !errors.As(err, &refused) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v", err)
+		}
+		if err != nil && strings.Contains(err.Error(), "not tried here") {
+			untried++
+		}
+	}
+	wrong, err := os.ReadFile(filepath.Join(dir, "wrong"))
+	if n := bytes.Count(wrong, []byte("\n")); n != 1 || untried != 4 {
+		t.Errorf("tried %d times, not tried on %d hosts, %v; want 1 and 4", n, untried, err)
+	}
+	for _, err := range hosts("right") {
+		if err != nil {
+			t.Errorf("the right one: %v", err)
+		}
 	}
 }
 

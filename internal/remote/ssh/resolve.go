@@ -22,8 +22,8 @@ const NoBastion = "none"
 const maxBastions = 8
 
 // ClientConfig is an OpenSSH client configuration. HostName, User, Port,
-// IdentityFile, IdentitiesOnly, ProxyJump and UserKnownHostsFile are honoured;
-// ProxyCommand is refused, everything else is ignored.
+// IdentityFile, IdentitiesOnly, ProxyJump, UserKnownHostsFile and
+// GlobalKnownHostsFile are honoured; ProxyCommand is refused, everything else is ignored.
 type ClientConfig struct {
 	path string
 	file *ssh_config.Config
@@ -132,18 +132,25 @@ func (c *ClientConfig) identities(alias string, x expander) []string {
 	return files
 }
 
+// knownHosts are the user's files and the machine's: as with OpenSSH, naming other
+// files of the user does not take the machine's away, nor the keys revoked there.
 func (c *ClientConfig) knownHosts(alias string, x expander) []string {
-	var files []string
-	for _, f := range fields(c.raw(alias, "UserKnownHostsFile")) {
-		if !strings.EqualFold(f, "none") {
-			files = append(files, x.path(f))
+	read := func(key string, usual ...string) []string {
+		named := fields(c.raw(alias, key))
+		if len(named) == 0 {
+			return usual
 		}
-	}
-	if len(files) > 0 {
+		var files []string
+		for _, f := range named {
+			if !strings.EqualFold(f, "none") {
+				files = append(files, x.path(f))
+			}
+		}
 		return files
 	}
 	ssh := filepath.Join(x.home, ".ssh")
-	return []string{filepath.Join(ssh, "known_hosts"), filepath.Join(ssh, "known_hosts2"), "/etc/ssh/ssh_known_hosts"}
+	return append(read("UserKnownHostsFile", filepath.Join(ssh, "known_hosts"), filepath.Join(ssh, "known_hosts2")),
+		read("GlobalKnownHostsFile", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")...)
 }
 
 // bastions resolves a chain. As with OpenSSH, the first of them may itself stand

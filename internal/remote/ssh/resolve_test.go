@@ -43,6 +43,8 @@ Host cp-1
   IdentitiesOnly yes
 Host w-*
   HostName %h.example.org
+  UserKnownHostsFile none
+  GlobalKnownHostsFile /etc/fleet_hosts
   ProxyJump jump,ops@10.0.0.5:2200
 Host jump
   HostName 192.0.2.1
@@ -56,7 +58,7 @@ Host *
 		t.Fatal(err)
 	}
 	usual := []string{filepath.Join(dir, ".ssh/id_ed25519")}
-	known := []string{filepath.Join(dir, ".ssh/known_hosts"), filepath.Join(dir, ".ssh/known_hosts2"), "/etc/ssh/ssh_known_hosts"}
+	known := []string{filepath.Join(dir, ".ssh/known_hosts"), filepath.Join(dir, ".ssh/known_hosts2"), "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 
 	got, err := c.Resolve(ssh.Config{Address: "cp-1"}, "")
 	if err != nil {
@@ -64,7 +66,7 @@ Host *
 	}
 	want := ssh.Config{Name: "cp-1", Address: "10.0.0.11", Port: 2222, User: "everyone", IdentitiesOnly: true,
 		Identities: []string{filepath.Join(dir, ".ssh", "it's everyone"), filepath.Join(dir, "other")},
-		KnownHosts: []string{filepath.Join(dir, "known"), "/etc/cp-1 hosts"}}
+		KnownHosts: []string{filepath.Join(dir, "known"), "/etc/cp-1 hosts", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("from the configuration:\n got %+v\nwant %+v", got, want)
 	}
@@ -87,6 +89,9 @@ Host *
 	}
 	if s := chain(got); got.Address != "w-1.example.org" || s != "everyone@first:22 jumper@192.0.2.1:22 ops@10.0.0.5:2200" {
 		t.Errorf("%s through %s", got.Address, s)
+	}
+	if !reflect.DeepEqual(got.KnownHosts, []string{"/etc/fleet_hosts"}) {
+		t.Errorf("trusted keys from %q", got.KnownHosts)
 	}
 	if got, err = c.Resolve(ssh.Config{Address: "w-1"}, ssh.NoBastion); err != nil || len(got.Bastions) != 0 {
 		t.Errorf("directly: %+v, %v", got.Bastions, err)

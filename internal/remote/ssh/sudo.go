@@ -82,15 +82,32 @@ func (h *Host) gainRoot(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.trySudo(ctx, bytes.NewReader(append(bytes.Clone(password), '\n')), "-S", "-p", ""); err != nil {
-		var refused *remote.ExitError
-		if !errors.As(err, &refused) {
-			return nil, err
-		}
-		return nil, h.refusal(refused)
+	if err := h.tryPassword(ctx, password); err != nil {
+		return nil, err
 	}
 	st.settled, st.password = true, password
 	return password, nil
+}
+
+// tryPassword tells whether sudo takes the password.
+func (h *Host) tryPassword(ctx context.Context, password []byte) error {
+	var refused *remote.ExitError
+	elsewhere, err := h.cfg.Sudo.Trials.attempt(ctx, h.cfg.Name, h.cfg.User, password, func() error {
+		err := h.trySudo(ctx, bytes.NewReader(append(bytes.Clone(password), '\n')), "-S", "-p", "")
+		if errors.As(err, &refused) && wrongPassword(refused) {
+			return errors.Join(errWrongPassword, err)
+		}
+		return err
+	})
+	switch {
+	case elsewhere != "":
+		return h.noRoot("sudo on "+elsewhere+" refused the same password, so it was not tried here", err)
+	case refused != nil:
+		return h.refusal(refused)
+	case err != nil && ctx.Err() != nil:
+		return h.interrupted(ctx, "become root")
+	}
+	return err
 }
 
 func (h *Host) askPassword(ctx context.Context) ([]byte, error) {
@@ -151,7 +168,7 @@ func (h *Host) whyNot(e *remote.ExitError) string {
 	case e.Code == 127:
 		return "sudo is not installed; log in as root (ssh.user: root) with ssh.sudo.mode: none"
 	case wrongPassword(e):
-		return "sudo refuses the password; correct ssh.sudo.passwordFile or ssh.sudo.passwordEnv"
+		return "sudo refuses the password; correct what was typed, ssh.sudo.passwordFile or ssh.sudo.passwordEnv"
 	case strings.Contains(all, "must have a tty"):
 		return "sudo insists on a terminal; remove requiretty from sudoers for " + h.cfg.User
 	case strings.Contains(all, "not in the sudoers") || strings.Contains(all, "not allowed"):

@@ -8,7 +8,7 @@ import (
 )
 
 // wrapperSum is the digest of the wrapper.sh that the model stands for.
-const wrapperSum = "d29116dc788343b315d36121c83a465cde30a48eb78b5ed2aac759d6cf3cc084"
+const wrapperSum = "471a3fd74ef23a977cee203957b8edfb00439bd27f8a2a55edfd21a9401dcd0e"
 
 // mend says what to do when wrapper.sh is another.
 const mend = "internal/lab/hollow/execution models wrapper.sh " + wrapperSum + " and this is another one; " +
