@@ -21,6 +21,7 @@ type Host struct {
 	cfg      Config
 	chain    []Config // bastions, then the host
 	keys     *keyring
+	trusted  *trusted
 	dialling chan struct{} // held by the one that connects
 	sessions chan struct{} // held by every command that runs
 	sudo     sudoState
@@ -43,9 +44,14 @@ const maxSessions = 8
 // New gives the host that cfg describes. It does not connect yet.
 func New(cfg Config) *Host {
 	cfg = cfg.withDefaults()
+	common := cfg.shared
+	if common == nil {
+		common = newShared()
+	}
 	h := &Host{
 		cfg:      cfg,
-		keys:     &keyring{opened: map[string]xssh.AlgorithmSigner{}},
+		keys:     common.keys,
+		trusted:  common.trusted,
 		dialling: make(chan struct{}, 1),
 		sessions: make(chan struct{}, maxSessions),
 	}
