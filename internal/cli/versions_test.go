@@ -44,7 +44,7 @@ func TestOffersFromAFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			var facts cluster.Facts
-			got, err := (&session{}).offers(t.Context(), &facts, path)
+			got, err := (&session{}).offers(&facts, path, nil)
 			if tc.refused != "" {
 				if code, _ := classify(err); code != exitUsage || !strings.Contains(err.Error(), tc.refused) || !strings.Contains(err.Error(), path) {
 					t.Errorf("%v, want …%s…", err, tc.refused)
@@ -68,7 +68,7 @@ func TestOffersFromAFile(t *testing.T) {
 			}
 		})
 	}
-	_, err := (&session{}).offers(t.Context(), &cluster.Facts{}, "absent.yaml")
+	_, err := (&session{}).offers(&cluster.Facts{}, "absent.yaml", nil)
 	if code, hint := classify(err); code != exitUsage || hint == "" {
 		t.Errorf("absent: %v", err)
 	}

@@ -66,6 +66,29 @@ func New(cfg Config) *Host {
 // String is the inventory's name of the host.
 func (h *Host) String() string { return h.cfg.Name }
 
+// Reach connects and gains root. Of a host on which root was gained before, it makes
+// sure that this is still so.
+func (h *Host) Reach(ctx context.Context) error {
+	if h.cfg.Sudo.Mode != SudoNone && !h.hasRoot() {
+		_, err := h.gainRoot(ctx) // by a command that does nothing
+		return err
+	}
+	_, err := h.Run(ctx, remote.Command{Argv: []string{"true"}, Sudo: true})
+	return err
+}
+
+// Disconnect ends the connection: a command that runs loses its reply, and the next
+// one connects again. It is for a host of which nothing is wanted for a while.
+func (h *Host) Disconnect() {
+	h.mu.Lock()
+	c := h.current
+	h.current = nil
+	h.mu.Unlock()
+	if c != nil {
+		c.drop()
+	}
+}
+
 // Close ends the connection and waits for what used it. The host cannot be used
 // afterwards.
 func (h *Host) Close() error {
