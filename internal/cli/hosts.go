@@ -9,22 +9,22 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/ssh"
+	"github.com/kup-project/kup/pkg/cluster"
 )
 
 // hosts are the machines of the inventory, connected when first used.
 type hosts struct {
-	byNode map[string]*ssh.Host
-	span   func(from, to time.Time)
+	byNode  map[string]*ssh.Host
+	workers map[string]bool
+	span    func(from, to time.Time)
 }
 
 // openHosts resolves how every node is reached. Nothing is connected yet.
 func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
-	h := &hosts{byNode: map[string]*ssh.Host{}}
+	h := &hosts{byNode: map[string]*ssh.Host{}, workers: map[string]bool{}}
 	ask := &asker{sys: sys, answers: map[string][]byte{}}
 	trials := new(ssh.Trials)
 	configs := map[string]*ssh.ClientConfig{}
@@ -52,7 +52,7 @@ func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
 		if err != nil {
 			return nil, &usageError{err: err}
 		}
-		h.byNode[n.Name] = ssh.New(config)
+		h.byNode[n.Name], h.workers[n.Name] = ssh.New(config), n.Role == cluster.Worker
 	}
 	return h, nil
 }
@@ -70,24 +70,16 @@ func (h *hosts) Host(node string) (remote.Host, error) {
 	return remote.Timed(host, h.span), nil
 }
 
-// reach connects to every host, as root, and gives what failed by node.
-func (h *hosts) reach(ctx context.Context) map[string]error {
-	var mu sync.Mutex
-	failed := map[string]error{}
-	var group errgroup.Group
-	group.SetLimit(64) // the network is waited for, not the processor
-	for node, host := range h.byNode {
-		group.Go(func() error {
-			if _, err := host.Run(ctx, remote.Command{Argv: []string{"true"}, Sudo: true}); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed[node] = err
-			}
-			return nil
-		})
+// reach connects to a node's host, as root.
+func (h *hosts) reach(ctx context.Context, node string) error { return h.byNode[node].Reach(ctx) }
+
+// leave ends the connection to a worker, of which nothing more is wanted for a while: a
+// thousand of them hold a hundred megabytes. Control planes are the way to etcd and to
+// the package source.
+func (h *hosts) leave(node string) {
+	if h.workers[node] {
+		h.byNode[node].Disconnect()
 	}
-	_ = group.Wait() // failures are by node
-	return failed
 }
 
 func (h *hosts) close() error {

@@ -145,11 +145,12 @@ func (m made) write(sys *system, format string) error {
 
 // makePlan surveys, checks the whole path and lays out the plan.
 func (s *session) makePlan(ctx context.Context, w wish) (made, error) {
-	facts, err := s.survey(ctx)
-	if err != nil {
-		return made{}, err
+	var source *sourced
+	var ask func(context.Context, cluster.Version)
+	if w.versionsFile == "" && s.hosts != nil {
+		ask = func(ctx context.Context, of cluster.Version) { source = s.ask(ctx, of) }
 	}
-	seen, err := s.scan(ctx, &facts)
+	facts, seen, err := s.survey(ctx, ask)
 	if err != nil {
 		return made{}, err
 	}
@@ -162,7 +163,7 @@ func (s *session) makePlan(ctx context.Context, w wish) (made, error) {
 			return made{findings: found, unchecked: facts.Unchecked}, nil
 		}
 	}
-	offers, err := s.offers(ctx, &facts, w.versionsFile)
+	offers, err := s.offers(&facts, w.versionsFile, source)
 	if err != nil {
 		return made{}, err
 	}
@@ -311,11 +312,14 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan, given map[string]st
 	if err := s.sameCluster(ctx, p); err != nil {
 		return nil, err
 	}
-	look := s.survey
-	if len(p.Hops) == 0 {
-		look = s.api.Standing // nothing is going to happen on any host
+	var facts cluster.Facts
+	var seen cluster.Scan
+	var err error
+	if len(p.Hops) > 0 {
+		facts, seen, err = s.survey(ctx, nil)
+	} else {
+		facts, err = s.api.Standing(ctx) // nothing is going to happen on any host
 	}
-	facts, err := look(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -336,10 +340,6 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan, given map[string]st
 	}
 	if facts.Available == nil {
 		facts.Available = p.Facts.Available
-	}
-	seen, err := s.scan(ctx, &facts)
-	if err != nil {
-		return nil, err
 	}
 	findings := s.check(facts, seen, path, p.DrainWaves(), together(p.Accepted, given))
 	return findings, needless(given, findings)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/etcd"
@@ -124,29 +123,51 @@ func (s *session) close() {
 }
 
 // survey observes everything that can be reached. With an inventory every host
-// must be reachable: an upgrade that could not look at a host is not planned.
-func (s *session) survey(ctx context.Context) (cluster.Facts, error) {
-	in := survey.Input{API: s.api, Settings: s.surveySettings()}
+// must be reachable as root: an upgrade that could not look at a host is not planned.
+// What the scan could not see joins the facts' own list. Beside runs beside the hosts
+// as soon as the cluster's version is known; nil: nothing does.
+func (s *session) survey(ctx context.Context, beside func(context.Context, cluster.Version)) (cluster.Facts, cluster.Scan, error) {
+	in := survey.Input{API: s.api, Objects: s.api, Beside: beside, Settings: s.surveySettings()}
 	if s.hosts != nil {
-		if err := s.reachable(ctx); err != nil {
-			return cluster.Facts{}, err
-		}
-		// External members are not reached through the control planes; preflight
-		// says that kup leaves them alone.
-		if s.inv.Etcd.Topology != inventory.External {
-			if err := s.connectEtcd(ctx); err == nil {
-				in.Etcd = s.etcd
-			} else if !s.isExternal(ctx) {
-				return cluster.Facts{}, err
-			}
-		}
-		in.Hosts = s.remoteHosts()
-		in.Pools = map[string]string{}
+		in.Hosts, in.Pools = s.remoteHosts(), map[string]string{}
+		in.Reach, in.Leave, in.Etcd = s.hosts.reach, s.hosts.leave, s.surveyedEtcd
 		for _, n := range s.inv.Nodes {
 			in.Pools[n.Name] = n.Pool
 		}
 	}
-	return survey.Survey(ctx, in)
+	facts, seen, err := survey.Survey(ctx, in)
+	var unreachable *survey.UnreachableError
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return facts, seen, context.Cause(ctx)
+	case errors.As(err, &unreachable):
+		return facts, seen, &usageError{err: err, hint: "every host of the inventory must be reachable as root before anything is planned"}
+	}
+	facts.Unchecked = append(facts.Unchecked, seen.Unchecked...)
+	return facts, seen, err
+}
+
+// surveyedEtcd is the cluster's store. External members are not reached through the
+// control planes; preflight says that kup leaves them alone.
+func (s *session) surveyedEtcd(ctx context.Context, f cluster.Etcd) (survey.Etcd, error) {
+	if s.inv.Etcd.Topology == inventory.External {
+		return nil, nil //nolint:nilnil // it is not reached
+	}
+	if err := s.connectEtcd(ctx); err != nil {
+		if f.Topology == "external" { // other than the inventory says
+			return nil, nil //nolint:nilnil // it is not reached
+		}
+		return nil, err
+	}
+	id, err := s.api.Identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := stateDir(id.UID)
+	if err != nil {
+		return nil, err
+	}
+	return surveyed{s.etcd, storeSide{etcd: s.etcd, dir: dir}}, nil
 }
 
 func (s *session) surveySettings() survey.Settings {
@@ -163,44 +184,6 @@ func (s *session) remoteHosts() map[string]remote.Host {
 		out[name] = h
 	}
 	return out
-}
-
-// scan observes what preflight judges beyond facts. What it could not see joins
-// the facts' own list.
-func (s *session) scan(ctx context.Context, facts *cluster.Facts) (cluster.Scan, error) {
-	in := survey.ScanInput{API: s.api, Hosts: s.remoteHosts(), Settings: s.surveySettings()}
-	if s.etcd != nil {
-		dir, err := stateDir(facts.Identity.UID)
-		if err != nil {
-			return cluster.Scan{}, err
-		}
-		in.Store = storeSide{etcd: s.etcd, dir: dir}
-	}
-	seen, err := survey.Scan(ctx, in, facts)
-	facts.Unchecked = append(facts.Unchecked, seen.Unchecked...)
-	return seen, err
-}
-
-// reachable tells of every host that cannot be reached or where root cannot be
-// gained, in one error.
-func (s *session) reachable(ctx context.Context) error {
-	failed := s.hosts.reach(ctx)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if len(failed) == 0 {
-		return nil
-	}
-	nodes := make([]string, 0, len(failed))
-	for node := range failed {
-		nodes = append(nodes, node)
-	}
-	slices.Sort(nodes)
-	lines := make([]string, len(nodes))
-	for i, node := range nodes {
-		lines[i] = failed[node].Error()
-	}
-	return &usageError{err: errors.New(strings.Join(lines, "; ")), hint: "every host of the inventory must be reachable as root before anything is planned"}
 }
 
 // connectEtcd reaches every stacked member through its own node.
@@ -220,16 +203,9 @@ func (s *session) connectEtcd(ctx context.Context) error {
 	return err
 }
 
-// isExternal tells whether the cluster, other than its inventory says, keeps its
-// etcd elsewhere.
-func (s *session) isExternal(ctx context.Context) bool {
-	facts, err := s.api.Observe(ctx)
-	return err == nil && facts.Etcd.Topology == "external"
-}
-
 // offers gives what the package source calls each version, and fills the
-// facts' list of what is available.
-func (s *session) offers(ctx context.Context, f *cluster.Facts, versionsFile string) (map[cluster.Version]string, error) {
+// facts' list of what is available. Source is what it said; nil: it was not asked.
+func (s *session) offers(f *cluster.Facts, versionsFile string, source *sourced) (map[cluster.Version]string, error) {
 	offers := map[cluster.Version]string{}
 	add := func(v cluster.Version, name string) {
 		if f.Available == nil {
@@ -239,7 +215,8 @@ func (s *session) offers(ctx context.Context, f *cluster.Facts, versionsFile str
 		f.Available[line] = append(f.Available[line], v)
 		offers[v] = name
 	}
-	if versionsFile != "" {
+	switch {
+	case versionsFile != "":
 		list, err := readVersions(versionsFile)
 		if err != nil {
 			return nil, err
@@ -247,11 +224,14 @@ func (s *session) offers(ctx context.Context, f *cluster.Facts, versionsFile str
 		for _, o := range list {
 			add(o.version, o.name)
 		}
-	} else if s.hosts != nil {
-		if err := s.ask(ctx, f, add); err != nil {
-			return nil, err
+	case source != nil:
+		if source.err != nil {
+			return nil, source.err
 		}
-	} else {
+		for _, o := range source.offers {
+			add(o.Version, o.Package)
+		}
+	default:
 		s.assume(f, add)
 	}
 	for _, versions := range f.Available {
@@ -260,9 +240,19 @@ func (s *session) offers(ctx context.Context, f *cluster.Facts, versionsFile str
 	return offers, nil
 }
 
+// sourced is what the package source said.
+type sourced struct {
+	offers []survey.Offer
+	err    error
+}
+
 // ask asks the package source, from a host, for the cluster's minor and those
 // above it until there is none.
-func (s *session) ask(ctx context.Context, f *cluster.Facts, add func(cluster.Version, string)) error {
+func (s *session) ask(ctx context.Context, of cluster.Version) *sourced {
+	out := &sourced{}
+	if of.IsZero() {
+		return out // there is no path to lay out
+	}
 	var from remote.Host
 	for _, n := range s.inv.Nodes {
 		if n.Role == cluster.ControlPlane {
@@ -270,19 +260,17 @@ func (s *session) ask(ctx context.Context, f *cluster.Facts, add func(cluster.Ve
 			break
 		}
 	}
-	for minor := presentMinor(f); !s.catalog.Newest().Less(minor); minor = minor.Next() {
+	for minor := of.Line(); !s.catalog.Newest().Less(minor); minor = minor.Next() {
 		found, err := survey.Available(ctx, from, string(s.inv.Packages.Manager), s.inv.Packages.Repository, minor)
 		if err != nil {
-			return err
+			return &sourced{err: err}
 		}
 		if len(found) == 0 {
-			return nil
+			break
 		}
-		for _, o := range found {
-			add(o.Version, o.Package)
-		}
+		out.offers = append(out.offers, found...)
 	}
-	return nil
+	return out
 }
 
 // presentMinor is the minor that kubeadm recorded, or that of the oldest API server

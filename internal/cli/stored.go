@@ -14,6 +14,12 @@ import (
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
+// surveyed is etcd as a survey asks for it.
+type surveyed struct {
+	*etcd.Cluster
+	storeSide
+}
+
 // storeSide is etcd as a scan asks for it: a copy of the store is looked into
 // here, because only offline is every object seen as it is stored.
 type storeSide struct {

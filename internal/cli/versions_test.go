@@ -44,7 +44,7 @@ func TestOffersFromAFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			var facts cluster.Facts
-			got, err := (&session{}).offers(t.Context(), &facts, path)
+			got, err := (&session{}).offers(&facts, path, nil)
 			if tc.refused != "" {
 				if code, _ := classify(err); code != exitUsage || !strings.Contains(err.Error(), tc.refused) || !strings.Contains(err.Error(), path) {
 					t.Errorf("%v, want …%s…", err, tc.refused)
@@ -68,7 +68,7 @@ func TestOffersFromAFile(t *testing.T) {
 			}
 		})
 	}
-	_, err := (&session{}).offers(t.Context(), &cluster.Facts{}, "absent.yaml")
+	_, err := (&session{}).offers(&cluster.Facts{}, "absent.yaml", nil)
 	if code, hint := classify(err); code != exitUsage || hint == "" {
 		t.Errorf("absent: %v", err)
 	}
@@ -193,7 +193,7 @@ func TestOffersWithoutARecordedVersion(t *testing.T) {
 		"nothing is known": {cluster.Facts{}, 0},
 		"an API server is": {cluster.Facts{Nodes: []cluster.Node{{Name: "cp-1", StaticPods: []cluster.StaticPod{{Component: "kube-apiserver", Version: at}}}}}, 1},
 	} {
-		got, err := (&session{catalog: c}).offers(t.Context(), &tc.facts, "")
+		got, err := (&session{catalog: c}).offers(&tc.facts, "", nil)
 		if err != nil || len(got) != tc.want {
 			t.Errorf("%s: %v, %v; want %d", name, got, err, tc.want)
 		}

@@ -129,7 +129,14 @@ func (o observation) source() (seen, error) {
 }
 
 // stream writes the member's snapshot to a file and syncs it.
-func (m *member) stream(ctx context.Context, path string, progress func(int64)) (err error) {
+func (m *member) stream(ctx context.Context, path string, progress func(int64)) error {
+	progress(0)
+	return m.save(ctx, path, &meter{tell: progress}, (*os.File).Sync)
+}
+
+// save writes the member's snapshot to a file that only root and the user can read,
+// and to another writer. Done is called with the file before it is closed.
+func (m *member) save(ctx context.Context, path string, also io.Writer, done func(*os.File) error) (err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -138,15 +145,14 @@ func (m *member) stream(ctx context.Context, path string, progress func(int64)) 
 	if err := f.Chmod(0o600); err != nil { // of a file left over
 		return err
 	}
-	progress(0)
 	c, _, err := m.get(ctx)
 	if err == nil {
-		err = receive(ctx, c, io.MultiWriter(f, &meter{tell: progress}))
+		err = receive(ctx, c, io.MultiWriter(f, also))
 	}
 	if err != nil {
 		return &MemberError{Node: m.access.Node, Op: "snapshot", Err: err}
 	}
-	return f.Sync()
+	return done(f)
 }
 
 // receive copies the member's stream. It is asked for directly, since clientv3

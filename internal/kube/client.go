@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -37,6 +38,7 @@ const (
 type Client struct {
 	config    *rest.Config
 	clientset kubernetes.Interface
+	lean      corev1client.CoreV1Interface // for reading many pods and nodes, see newLean
 	dynamic   dynamic.Interface
 	identity  cluster.Identity
 }
@@ -87,7 +89,11 @@ func newClient(config *rest.Config, patience *atomic.Int64) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: config, clientset: clientset, dynamic: dyn}, nil
+	lean, err := newLean(config)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{config: config, clientset: clientset, lean: lean, dynamic: dyn}, nil
 }
 
 // load resolves the kubeconfig without ever falling back to a service account.

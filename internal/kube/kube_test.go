@@ -26,7 +26,7 @@ func fakeClient(objects ...runtime.Object) (*Client, *fake.Clientset) {
 	set := fake.NewClientset(objects...)
 	services := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 		map[schema.GroupVersionResource]string{{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}: "APIServiceList"})
-	return &Client{clientset: set, dynamic: services, identity: cluster.Identity{UID: "u"}}, set
+	return &Client{clientset: set, lean: set.CoreV1(), dynamic: services, identity: cluster.Identity{UID: "u"}}, set
 }
 
 func node(name string, labels map[string]string) *corev1.Node {

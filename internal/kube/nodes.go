@@ -43,7 +43,13 @@ func (c *Client) Node(ctx context.Context, name string) (cluster.Node, error) {
 
 // nodes lists every node with its static pods, control planes first.
 func (c *Client) nodes(ctx context.Context) ([]cluster.Node, error) {
-	list, err := all(ctx, metav1.ListOptions{}, c.clientset.CoreV1().Nodes().List, func(l *corev1.NodeList) []corev1.Node { return l.Items })
+	out, err := all(ctx, metav1.ListOptions{}, c.lean.Nodes().List, func(l *corev1.NodeList) []cluster.Node {
+		facts := make([]cluster.Node, len(l.Items))
+		for i := range l.Items {
+			facts[i] = nodeFacts(&l.Items[i])
+		}
+		return facts
+	})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
@@ -51,11 +57,8 @@ func (c *Client) nodes(ctx context.Context) ([]cluster.Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list static pods: %w", err)
 	}
-	out := make([]cluster.Node, 0, len(list))
-	for i := range list {
-		n := nodeFacts(&list[i])
-		n.StaticPods = pods[n.Name]
-		out = append(out, n)
+	for i := range out {
+		out[i].StaticPods = pods[out[i].Name]
 	}
 	slices.SortFunc(out, func(a, b cluster.Node) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name)) // "control-plane" sorts before "worker"
@@ -109,7 +112,7 @@ func nodeFacts(n *corev1.Node) cluster.Node {
 // staticPods are the mirror pods of kubeadm's components, by node.
 func (c *Client) staticPods(ctx context.Context, fieldSelector string) (map[string][]cluster.StaticPod, error) {
 	pods, err := all(ctx, metav1.ListOptions{LabelSelector: labelComponent, FieldSelector: fieldSelector},
-		c.clientset.CoreV1().Pods(metav1.NamespaceSystem).List, func(l *corev1.PodList) []corev1.Pod { return l.Items })
+		c.lean.Pods(metav1.NamespaceSystem).List, func(l *corev1.PodList) []corev1.Pod { return l.Items })
 	if err != nil {
 		return nil, err
 	}

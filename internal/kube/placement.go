@@ -49,6 +49,7 @@ type placing struct {
 
 	nodeIndex   map[string]int32
 	controllers map[controllerKey]int32
+	siblings    map[int32]indexes               // of the last pod, by controller
 	claims      map[string]cluster.NodeSelector // by namespace/name of the claim
 	namespaces  map[string]map[string]string    // labels by name; nil: not asked yet
 	extended    map[string]int
@@ -61,14 +62,14 @@ type controllerKey struct{ kind, namespace, name string }
 
 func newPlacing(c *Client) *placing {
 	return &placing{
-		client: c, nodeIndex: map[string]int32{}, controllers: map[controllerKey]int32{},
+		client: c, nodeIndex: map[string]int32{}, controllers: map[controllerKey]int32{}, siblings: map[int32]indexes{},
 		claims: map[string]cluster.NodeSelector{}, extended: map[string]int{},
 		labelSets: intern{}, specs: intern{}, selectors: intern{},
 	}
 }
 
 func (p *placing) nodes(ctx context.Context) error {
-	err := eachPage(ctx, p.client.clientset.CoreV1().Nodes().List, func(l *corev1.NodeList) error {
+	err := eachPage(ctx, p.client.lean.Nodes().List, func(l *corev1.NodeList) error {
 		for i := range l.Items {
 			n := &l.Items[i]
 			node := cluster.PlacedNode{Name: n.Name, Labels: n.Labels, Cordoned: n.Spec.Unschedulable, Allocatable: p.resources(n.Status.Allocatable)}
@@ -131,7 +132,7 @@ func (p *placing) daemonSets(ctx context.Context) error {
 }
 
 func (p *placing) template(ctx context.Context, key controllerKey, desired int32, t *corev1.PodTemplateSpec, onDelete bool) error {
-	spec, err := p.spec(ctx, key.namespace, t.Labels, &t.Spec, true)
+	spec, err := p.spec(ctx, key.namespace, t.Labels, &t.Spec, true, alone.spec)
 	if err != nil {
 		return err
 	}

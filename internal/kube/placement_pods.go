@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -20,7 +21,7 @@ const (
 
 func (p *placing) pods(ctx context.Context) error {
 	seen := map[string]bool{} // by namespace/name: a list that goes on at another revision may repeat
-	return eachPage(ctx, p.client.clientset.CoreV1().Pods(metav1.NamespaceAll).List, func(l *corev1.PodList) error {
+	return eachPage(ctx, p.client.lean.Pods(metav1.NamespaceAll).List, func(l *corev1.PodList) error {
 		for i := range l.Items {
 			if name := podName(&l.Items[i]); !seen[name] {
 				seen[name] = true
@@ -42,16 +43,21 @@ func (p *placing) pod(ctx context.Context, pod *corev1.Pod) error {
 		return nil
 	}
 	owner := metav1.GetControllerOf(pod)
-	spec, err := p.spec(ctx, pod.Namespace, pod.Labels, &pod.Spec, owner == nil || owner.Kind != kindDaemonSet)
+	controller := p.owner(pod, owner)
+	sibling, has := p.siblings[controller]
+	if !has {
+		sibling = alone
+	}
+	spec, err := p.spec(ctx, pod.Namespace, pod.Labels, &pod.Spec, owner == nil || owner.Kind != kindDaemonSet, sibling.spec)
 	if err != nil {
 		return err
 	}
-	set, isNew := p.labelSets.index(pod.Labels)
-	if isNew {
-		p.out.LabelSets = append(p.out.LabelSets, maps.Clone(pod.Labels))
+	set := p.labels(pod.Labels, sibling.labels)
+	if controller >= 0 {
+		p.siblings[controller] = indexes{spec, set}
 	}
 	out := cluster.PlacedPod{
-		Namespace: pod.Namespace, Name: pod.Name, Node: -1, Labels: set, Spec: spec, Controller: p.owner(pod, owner),
+		Namespace: pod.Namespace, Name: pod.Name, Node: -1, Labels: set, Spec: spec, Controller: controller,
 		Volume: p.volume(pod), Ready: podReady(pod),
 	}
 	if i, known := p.nodeIndex[pod.Spec.NodeName]; known {
@@ -67,6 +73,25 @@ func (p *placing) pod(ctx context.Context, pod *corev1.Pod) error {
 	_, out.Mirror = pod.Annotations[corev1.MirrorPodAnnotationKey]
 	p.out.Pods = append(p.out.Pods, out)
 	return nil
+}
+
+// indexes are where a pod's spec and labels are.
+type indexes struct{ spec, labels int32 }
+
+// alone has no sibling.
+var alone = indexes{-1, -1}
+
+// labels gives the index of a pod's labels. Those of the sibling are looked at first: most
+// pods of a controller are alike, and to compare two costs far less than to find one.
+func (p *placing) labels(of map[string]string, sibling int32) int32 {
+	if sibling >= 0 && maps.Equal(of, p.out.LabelSets[sibling]) {
+		return sibling
+	}
+	set, isNew := p.labelSets.index(of)
+	if isNew {
+		p.out.LabelSets = append(p.out.LabelSets, of)
+	}
+	return set
 }
 
 // owner is the pod's controller. A ReplicaSet of a Deployment is named after it
@@ -87,9 +112,10 @@ func (p *placing) owner(pod *corev1.Pod, owner *metav1.OwnerReference) int32 {
 	return p.controller(key)
 }
 
-// spec gives the index of what the pod demands. The node affinity of a DaemonSet's
-// pod is left out (withAffinity false): its controller wrote the node's name there.
-func (p *placing) spec(ctx context.Context, namespace string, podLabels map[string]string, s *corev1.PodSpec, withAffinity bool) (int32, error) {
+// spec gives the index of what the pod demands, often that of its sibling (-1: it has
+// none). The node affinity of a DaemonSet's pod is left out (withAffinity false): its
+// controller wrote the node's name there.
+func (p *placing) spec(ctx context.Context, namespace string, podLabels map[string]string, s *corev1.PodSpec, withAffinity bool, sibling int32) (int32, error) {
 	out := cluster.PodSpec{Requests: p.requests(s), NodeSelector: s.NodeSelector, Claims: len(s.ResourceClaims) > 0}
 	if s.Priority != nil {
 		out.Priority = *s.Priority
@@ -120,6 +146,9 @@ func (p *placing) spec(ctx context.Context, namespace string, podLabels map[stri
 	}
 	out.HostPorts = hostPorts(s)
 	out.EmptyDir, out.InMemory = emptyDirs(s)
+	if sibling >= 0 && reflect.DeepEqual(out, p.out.Specs[sibling]) {
+		return sibling, nil
+	}
 	index, isNew := p.specs.index(out)
 	if isNew {
 		p.out.Specs = append(p.out.Specs, out)

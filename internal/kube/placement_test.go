@@ -23,6 +23,7 @@ import (
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 )
@@ -224,8 +225,9 @@ func TestRequests(t *testing.T) {
 
 // paged answers lists in pages; pods are as many as given, three in each
 // StatefulSet, with what pods usually carry besides. The page after expire is
-// answered with 410 once, offering another token.
-func paged(pods, expire int, requests *atomic.Int64) func(http.ResponseWriter, *http.Request) bool {
+// answered with 410 once, offering another token. It answers in protobuf where that is
+// accepted, unless it is plain.
+func paged(pods, expire int, plain bool, requests *atomic.Int64) func(http.ResponseWriter, *http.Request) bool {
 	kinds := map[string]string{
 		"/api/v1/nodes": "NodeList", "/api/v1/persistentvolumes": "PersistentVolumeList", "/apis/apps/v1/deployments": "DeploymentList",
 		"/apis/apps/v1/statefulsets": "StatefulSetList", "/apis/apps/v1/daemonsets": "DaemonSetList", "/apis/policy/v1/poddisruptionbudgets": "PodDisruptionBudgetList",
@@ -255,44 +257,48 @@ func paged(pods, expire int, requests *atomic.Int64) func(http.ResponseWriter, *
 		if to < pods {
 			next = strconv.Itoa(to)
 		}
-		fmt.Fprintf(w, `{"kind":"PodList","apiVersion":"v1","metadata":{"continue":%q},"items":[`, next)
+		list := &corev1.PodList{ListMeta: metav1.ListMeta{Continue: next}}
 		for i := from; i < to; i++ {
-			if i > from {
-				fmt.Fprint(w, ",")
-			}
-			fmt.Fprintf(w, `{"metadata":{"name":"app-%[1]d-%[2]d","namespace":"ns-%[3]d","labels":{"app":"app-%[1]d","statefulset.kubernetes.io/pod-name":"app-%[1]d-%[2]d"},"annotations":{"note":%[4]q},
-				"ownerReferences":[{"apiVersion":"apps/v1","kind":"StatefulSet","name":"app-%[1]d","controller":true}]},
-				"spec":{"nodeName":"w-%[3]d","containers":[{"name":"c","image":"i","resources":{"requests":{"cpu":"100m"}}}],
-				"affinity":{"podAntiAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":[{"topologyKey":"kubernetes.io/hostname","labelSelector":{"matchLabels":{"app":"app-%[1]d"}}}]}}},
-				"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}`, i/3, i%3, i%50, ballast)
+			list.Items = append(list.Items, numbered(i, ballast))
 		}
-		fmt.Fprint(w, "]}")
+		media := apiruntime.ContentTypeJSON
+		if strings.Contains(r.Header.Get("Accept"), apiruntime.ContentTypeProtobuf) && !plain {
+			media = apiruntime.ContentTypeProtobuf
+		}
+		info, _ := apiruntime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), media)
+		w.Header().Set("Content-Type", media)
+		_ = scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion).Encode(list, w)
 		return true
 	}
 }
 
-func TestPlacementByPages(t *testing.T) {
-	var requests atomic.Int64
-	c, err := Connect(t.Context(), kubeconfig(t, server(t, paged(1200, 500, &requests))), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := c.Placement(t.Context())
-	if err != nil || len(p.Pods) != 1200 || len(p.Specs) > 1200 {
-		t.Errorf("%d pods of %d specs: %v", len(p.Pods), len(p.Specs), err)
-	}
-	if got := requests.Load(); got != 3+1+6 { // three pages, one of them asked for again, and six other lists
-		t.Errorf("%d requests", got)
-	}
-	if sets := len(p.LabelSets); sets != 400 {
-		t.Errorf("%d label sets for 400 workloads: a label nobody asks for is kept", sets)
+// numbered is one of the pods of paged.
+func numbered(i int, ballast string) corev1.Pod {
+	app := fmt.Sprintf("app-%d", i/3)
+	name := fmt.Sprintf("%s-%d", app, i%3)
+	return corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: fmt.Sprintf("ns-%d", i%50), Labels: map[string]string{"app": app, "statefulset.kubernetes.io/pod-name": name},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: app, Controller: new(true)}},
+			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f":"` + ballast + `"}`)}}},
+		},
+		Spec: corev1.PodSpec{
+			NodeName: fmt.Sprintf("w-%d", i%50),
+			Containers: []corev1.Container{{
+				Name: "c", Image: "i", Resources: corev1.ResourceRequirements{Requests: amounts("cpu", "100m")}, Env: []corev1.EnvVar{{Name: "A", Value: "b"}},
+			}},
+			Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}},
+			}}}},
+		},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
 	}
 }
 
 // BenchmarkPlacement reads 50,000 pods of about 4 KiB.
 func BenchmarkPlacement(b *testing.B) {
 	var requests atomic.Int64
-	answer := paged(50000, 0, &requests)
+	answer := paged(50000, 0, false, &requests)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
 	defer s.Close()
 	patience := new(atomic.Int64)

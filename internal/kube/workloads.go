@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/kup-project/kup/pkg/cluster"
 	appsv1 "k8s.io/api/apps/v1"
@@ -16,38 +17,52 @@ func (c *Client) Workloads(ctx context.Context) ([]cluster.Workload, error) {
 	return list, err
 }
 
-// workloads also recognises kubeadm's add-ons among them.
+// workload is one, with the add-on of kubeadm's that it is, if any.
+type workload struct {
+	cluster.Workload
+	addon []cluster.Addon
+}
+
+// workloads also recognises kubeadm's add-ons among them. Of each page nothing else is
+// kept.
 func (c *Client) workloads(ctx context.Context) ([]cluster.Workload, []cluster.Addon, error) {
-	var out []cluster.Workload
-	var addons []cluster.Addon
 	apps := c.clientset.AppsV1()
-	daemons, err := all(ctx, metav1.ListOptions{}, apps.DaemonSets(metav1.NamespaceAll).List, func(l *appsv1.DaemonSetList) []appsv1.DaemonSet { return l.Items })
+	daemons, err := all(ctx, metav1.ListOptions{}, apps.DaemonSets(metav1.NamespaceAll).List, func(l *appsv1.DaemonSetList) (out []workload) {
+		for i := range l.Items {
+			d := &l.Items[i]
+			w := cluster.Workload{Kind: "DaemonSet", Namespace: d.Namespace, Name: d.Name, Desired: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady, RollingOut: daemonRollingOut(d)}
+			out = append(out, workload{w, addon(w, "kube-proxy", &d.Spec.Template)})
+		}
+		return out
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("list DaemonSets: %w", err)
 	}
-	for i := range daemons {
-		d := &daemons[i]
-		w := cluster.Workload{Kind: "DaemonSet", Namespace: d.Namespace, Name: d.Name, Desired: d.Status.DesiredNumberScheduled, Ready: d.Status.NumberReady, RollingOut: daemonRollingOut(d)}
-		out = append(out, w)
-		addons = append(addons, addon(w, "kube-proxy", &d.Spec.Template)...)
-	}
-	deployments, err := all(ctx, metav1.ListOptions{}, apps.Deployments(metav1.NamespaceAll).List, func(l *appsv1.DeploymentList) []appsv1.Deployment { return l.Items })
+	deployments, err := all(ctx, metav1.ListOptions{}, apps.Deployments(metav1.NamespaceAll).List, func(l *appsv1.DeploymentList) (out []workload) {
+		for i := range l.Items {
+			d := &l.Items[i]
+			w := cluster.Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Desired: replicas(d.Spec.Replicas), Ready: d.Status.ReadyReplicas, RollingOut: deploymentRollingOut(d)}
+			out = append(out, workload{w, addon(w, "coredns", &d.Spec.Template)})
+		}
+		return out
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("list Deployments: %w", err)
 	}
-	for i := range deployments {
-		d := &deployments[i]
-		w := cluster.Workload{Kind: "Deployment", Namespace: d.Namespace, Name: d.Name, Desired: replicas(d.Spec.Replicas), Ready: d.Status.ReadyReplicas, RollingOut: deploymentRollingOut(d)}
-		out = append(out, w)
-		addons = append(addons, addon(w, "coredns", &d.Spec.Template)...)
-	}
-	sets, err := all(ctx, metav1.ListOptions{}, apps.StatefulSets(metav1.NamespaceAll).List, func(l *appsv1.StatefulSetList) []appsv1.StatefulSet { return l.Items })
+	sets, err := all(ctx, metav1.ListOptions{}, apps.StatefulSets(metav1.NamespaceAll).List, func(l *appsv1.StatefulSetList) (out []workload) {
+		for i := range l.Items {
+			s := &l.Items[i]
+			out = append(out, workload{Workload: cluster.Workload{Kind: "StatefulSet", Namespace: s.Namespace, Name: s.Name, Desired: replicas(s.Spec.Replicas), Ready: s.Status.ReadyReplicas}})
+		}
+		return out
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("list StatefulSets: %w", err)
 	}
-	for i := range sets {
-		s := &sets[i]
-		out = append(out, cluster.Workload{Kind: "StatefulSet", Namespace: s.Namespace, Name: s.Name, Desired: replicas(s.Spec.Replicas), Ready: s.Status.ReadyReplicas})
+	var out []cluster.Workload
+	var addons []cluster.Addon
+	for _, w := range slices.Concat(daemons, deployments, sets) {
+		out, addons = append(out, w.Workload), append(addons, w.addon...)
 	}
 	return out, addons, nil
 }

@@ -1,25 +1,23 @@
 package stored
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"os"
 	"path"
-	"runtime/debug"
 	"strings"
 
-	bolt "go.etcd.io/bbolt"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/kup-project/kup/internal/boltpage"
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
 const (
-	rowsPerCheck = 4096 // rows between two looks at the context
-
 	// A row's key is a revision: main, separator, sub, and a mark on tombstones.
 	revisionBytes  = 8 + 1 + 8
 	tombstoneBytes = revisionBytes + 1
@@ -55,21 +53,25 @@ func Read(ctx context.Context, file, prefix string) (cluster.Stored, error) {
 	return out, nil
 }
 
-// open makes errors of panics: bbolt panics on pages that it cannot follow, and
-// the memory map faults where the file was cut.
-func (r *reader) open(ctx context.Context, file string) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the database is damaged: %v; take another snapshot", p)
-		}
-	}()
-	db, err := bolt.Open(file, 0o400, &bolt.Options{ReadOnly: true})
+func (r *reader) open(ctx context.Context, path string) (err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return db.View(func(tx *bolt.Tx) error { return r.read(ctx, tx) })
+	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// A database is made of pages of at least 512 bytes; what is over is the SHA-256.
+	db, err := boltpage.Open(f, info.Size()/512*512)
+	if err == nil {
+		err = r.read(ctx, db)
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w; take another snapshot", err)
+	}
+	return err
 }
 
 type reader struct {
@@ -84,43 +86,67 @@ type reader struct {
 
 // read goes from the newest revision to the oldest, so that the first row of a
 // key is the one that lives.
-func (r *reader) read(ctx context.Context, tx *bolt.Tx) error {
-	b := tx.Bucket(keyBucket)
-	if b == nil {
-		return errors.New("it has no keys: it is not a snapshot of an etcd 3 store")
-	}
-	if meta := tx.Bucket(metaBucket); meta != nil {
-		if raw := meta.Get(finishedCompact); len(raw) >= 8 {
-			r.compacted = int64(binary.BigEndian.Uint64(raw))
+func (r *reader) read(ctx context.Context, db *boltpage.File) error {
+	err := db.Last(ctx, metaBucket, func(key, value []byte) error {
+		if bytes.Equal(key, finishedCompact) && len(value) >= 8 {
+			r.compacted = int64(binary.BigEndian.Uint64(value))
 		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, boltpage.ErrNoBucket) {
+		return err
 	}
 	r.seen = map[[2]uint64]struct{}{}
-	var kv mvccpb.KeyValue
-	rows := 0
-	c := b.Cursor()
-	for k, v := c.Last(); k != nil; k, v = c.Prev() {
-		if rows%rowsPerCheck == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		rows++
-		if len(k) != revisionBytes && len(k) != tombstoneBytes {
-			return fmt.Errorf("a revision of %d bytes", len(k))
-		}
-		revision := int64(binary.BigEndian.Uint64(k))
-		r.newest = max(r.newest, revision)
-		if err := proto.Unmarshal(v, &kv); err != nil {
-			return fmt.Errorf("revision %d: %w", revision, err)
-		}
-		if len(kv.Key) <= len(r.prefix) || string(kv.Key[:len(r.prefix)]) != string(r.prefix) {
-			continue
-		}
-		dead := len(k) == tombstoneBytes
-		if r.met(kv.Key, revision, dead) || dead {
-			continue
-		}
-		r.groups.add(string(kv.Key[len(r.prefix):]), kv.Value)
+	err = db.Last(ctx, keyBucket, r.row)
+	if errors.Is(err, boltpage.ErrNoBucket) {
+		return errors.New("it has no keys: it is not a snapshot of an etcd 3 store")
 	}
+	return err
+}
+
+// row takes one revision of a key.
+func (r *reader) row(k, v []byte) error {
+	if len(k) != revisionBytes && len(k) != tombstoneBytes {
+		return fmt.Errorf("a revision of %d bytes", len(k))
+	}
+	revision := int64(binary.BigEndian.Uint64(k))
+	r.newest = max(r.newest, revision)
+	key, value, err := keyValue(v)
+	if err != nil {
+		return fmt.Errorf("revision %d: %w", revision, err)
+	}
+	if len(key) <= len(r.prefix) || !bytes.HasPrefix(key, r.prefix) {
+		return nil
+	}
+	dead := len(k) == tombstoneBytes
+	if r.met(key, revision, dead) || dead {
+		return nil
+	}
+	r.groups.add(string(key[len(r.prefix):]), value)
 	return nil
+}
+
+// keyValue gives the key and the value in a row, without copying them: fields 1 and 5
+// of etcd's mvccpb.KeyValue.
+func keyValue(row []byte) (key, value []byte, err error) {
+	for len(row) > 0 {
+		number, kind, size := protowire.ConsumeField(row)
+		if size < 0 {
+			return nil, nil, protowire.ParseError(size)
+		}
+		if kind == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(row)
+			content, _ := protowire.ConsumeBytes(row[tag:])
+			switch int32(number) {
+			case 1:
+				key = content
+			case 5:
+				value = content
+			}
+		}
+		row = row[size:]
+	}
+	return key, value, nil
 }
 
 // met tells whether a newer row of the key was seen, and remembers the key where

@@ -16,13 +16,13 @@ import (
 // by name. CAs, which it does not renew, are not among them, nor is the
 // kubelet's own.
 func Certificates(ctx context.Context, h remote.Host) ([]cluster.Certificate, error) {
-	list, _, err := certificates(ctx, h)
+	list, _, err := certificates(ctx, &visit{host: h})
 	return list, err
 }
 
 // certificates also tells whether a CA is kept elsewhere.
-func certificates(ctx context.Context, h remote.Host) ([]cluster.Certificate, bool, error) {
-	output, err := script(ctx, h, certificatesScript, nil)
+func certificates(ctx context.Context, v *visit) ([]cluster.Certificate, bool, error) {
+	output, err := v.script(ctx, "certificates", certificatesScript)
 	if err != nil {
 		return nil, false, err
 	}
@@ -41,11 +41,11 @@ func certificates(ctx context.Context, h remote.Host) ([]cluster.Certificate, bo
 		}
 		block, _ := pem.Decode([]byte(text))
 		if block == nil {
-			return nil, false, fmt.Errorf("%s: certificate %s is not in PEM form", h, file)
+			return nil, false, fmt.Errorf("%s: certificate %s is not in PEM form", v.host, file)
 		}
 		parsed, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, false, fmt.Errorf("%s: certificate %s: %w", h, file, err)
+			return nil, false, fmt.Errorf("%s: certificate %s: %w", v.host, file, err)
 		}
 		out = append(out, cluster.Certificate{Name: strings.ReplaceAll(file, "/", "-"), NotAfter: parsed.NotAfter.UTC(), External: external[signer(file)]})
 	}

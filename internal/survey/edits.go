@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
-	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
 	"sigs.k8s.io/yaml"
 )
@@ -24,22 +24,25 @@ type edits struct {
 	config         string // kubeadm's ClusterConfiguration
 	clusterVersion cluster.Version
 	patches        string
+	compared       *compared // with what other hosts have
 }
 
 // find gives the edits, or the reason why they could not be told from what
 // another kubeadm wrote.
-func (e *edits) find(ctx context.Context, h remote.Host) ([]cluster.HandEdit, string, error) {
+func (e *edits) find(ctx context.Context, v *visit) ([]cluster.HandEdit, string, error) {
 	if reason := e.incomparable(); reason != "" {
 		return nil, reason, nil
 	}
-	var config string
+	var output string
+	var err error
 	if e.node.Role == cluster.ControlPlane {
-		var err error
-		if config, err = e.initConfiguration(); err != nil {
-			return nil, "", err
+		var config string
+		if config, err = e.initConfiguration(); err == nil {
+			output, err = script(ctx, v.host, editsScript, strings.NewReader(config), e.patches)
 		}
+	} else {
+		output, err = v.script(ctx, "edits", editsScript, e.patches)
 	}
-	output, err := script(ctx, h, editsScript, strings.NewReader(config), e.patches)
 	if err != nil {
 		return nil, "", err
 	}
@@ -144,7 +147,7 @@ func (e *edits) compare(p map[string]string) ([]cluster.HandEdit, string, error)
 			blind = append(blind, name)
 			continue
 		}
-		differ, err := differing(name, have, want, p["instance"])
+		differ, err := e.compared.differing(name, have, want, p["instance"])
 		if err != nil {
 			return nil, "", fmt.Errorf("%s of %s: %w", name, e.node.Name, err)
 		}
@@ -211,6 +214,37 @@ func orUnknown(v cluster.Version) string {
 	}
 	return v.String()
 }
+
+// compared are the files that were compared before: workers have the same ones, and to
+// read YAML costs more than all else that is done with what a host said.
+type compared struct {
+	mutex sync.Mutex
+	known map[[4]string]difference
+}
+
+// difference is what [differing] gave.
+type difference struct {
+	names []string
+	err   error
+}
+
+// differing is [differing], which it asks once for the same documents.
+func (c *compared) differing(name, have, want, instance string) ([]string, error) {
+	key := [4]string{name, have, want, instance}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	d, known := c.known[key]
+	if !known {
+		d.names, d.err = differing(name, have, want, instance)
+		if len(c.known) < mostCompared {
+			c.known[key] = d
+		}
+	}
+	return d.names, d.err
+}
+
+// mostCompared bounds what is remembered, for a cluster where every host is another.
+const mostCompared = 64
 
 // differing names what differs between two YAML documents, never a value.
 func differing(name, have, want, instance string) ([]string, error) {

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
@@ -24,15 +23,15 @@ type sight struct {
 // the host runs none.
 type manifest struct{ image, endpoint, address, port string }
 
-// look asks a host about itself, in one command.
-func look(ctx context.Context, h remote.Host, patches, socket string) (sight, error) {
-	output, err := script(ctx, h, hostScript, nil, patches, socket)
+// look reads what a host says of itself.
+func look(ctx context.Context, v *visit, patches, socket string) (sight, error) {
+	output, err := v.script(ctx, "host", hostScript, patches, socket)
 	if err != nil {
 		return sight{}, err
 	}
 	p := parts(output)
 	if p["boot"] == "" {
-		return sight{}, fmt.Errorf("%s: it did not tell its boot id; try there: cat /proc/sys/kernel/random/boot_id", h)
+		return sight{}, fmt.Errorf("%s: it did not tell its boot id; try there: cat /proc/sys/kernel/random/boot_id", v.host)
 	}
 	out := sight{
 		host: cluster.Host{

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
 	"sigs.k8s.io/yaml"
 )
@@ -18,17 +17,18 @@ import (
 var hostStateScript string
 
 // hostState reads what an upgrade depends on of a machine and its system.
-func hostState(ctx context.Context, h remote.Host, n *cluster.Node, _ Settings) (*cluster.HostState, error) {
-	image := ""
-	if n.Host != nil {
-		image = n.Host.SandboxImage
-	}
+func hostState(ctx context.Context, v *visit, n *cluster.Node) (*cluster.HostState, error) {
 	began := time.Now()
-	output, err := script(ctx, h, hostStateScript, nil, n.CRISocket, image)
+	output, err := v.script(ctx, "hoststate", hostStateScript, n.CRISocket, n.Host.SandboxImage)
 	if err != nil {
 		return nil, err
 	}
-	return readHostState(parts(output), n.Runtime, began, time.Now()), nil
+	p, ended := parts(output), time.Now()
+	if v.said["hoststate"].done { // the command that it was part of is the one that was timed
+		began, ended = v.began, v.ended
+		p["clock"], p["clock-end"] = v.said["began"].text, v.said["ended"].text
+	}
+	return readHostState(p, n.Runtime, began, ended), nil
 }
 
 // readHostState makes sense of the script's parts. The runtime is as the node

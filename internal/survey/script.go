@@ -48,7 +48,8 @@ func parts(output string) map[string]string {
 	name, text := "", []string(nil)
 	end := func() {
 		if name != "" {
-			out[name] = strings.TrimSpace(strings.Join(text, "\n"))
+			// A copy: facts are kept, and would keep all that was printed.
+			out[name] = strings.Clone(strings.TrimSpace(strings.Join(text, "\n")))
 		}
 	}
 	for line := range strings.Lines(output) {

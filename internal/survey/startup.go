@@ -7,16 +7,18 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
 //go:embed scripts/startup.sh
 var startupScript string
 
-// startup reads what the components of a host are started with, in one command.
-func startup(ctx context.Context, h remote.Host, _ *cluster.Node) (*cluster.Startup, error) {
-	output, err := script(ctx, h, startupScript, nil, strings.Join(cluster.OpenFlags(), " "))
+// openFlags are those whose values the script may print.
+func openFlags() string { return strings.Join(cluster.OpenFlags(), " ") }
+
+// startup reads what the components of a host are started with.
+func startup(ctx context.Context, v *visit) (*cluster.Startup, error) {
+	output, err := v.script(ctx, "startup", startupScript, openFlags())
 	if err != nil {
 		return nil, err
 	}

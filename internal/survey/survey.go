@@ -1,7 +1,6 @@
 package survey
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// atOnce is how many hosts are surveyed at the same time: what is waited for is
-// the network, a round trip for every command.
-const atOnce = 64
-
 // API is what the cluster's API tells.
 type API interface {
 	Observe(ctx context.Context) (cluster.Facts, error)
@@ -25,21 +20,41 @@ type API interface {
 	ClusterConfiguration(ctx context.Context) (string, error)
 }
 
+// Objects is what the cluster's API tells beyond facts.
+type Objects interface {
+	Placement(ctx context.Context) (cluster.Placement, error)
+	Objects(ctx context.Context) (cluster.Objects, error)
+}
+
 // Etcd is what the cluster's store tells.
 type Etcd interface {
 	Members(ctx context.Context) ([]cluster.Member, error)
 	Alarms(ctx context.Context) ([]string, error)
+	// Stored reads what every object below the API servers' prefix in etcd is
+	// stored as, from a copy of the store. An empty prefix is their default.
+	Stored(ctx context.Context, prefix string) (cluster.Stored, error)
 }
 
 // Input is what there is to look at.
 type Input struct {
-	API API
+	API     API
+	Objects Objects
 	// Hosts are the machines of the inventory by node name; nil: none can be
 	// reached, and what only they know stays unchecked.
 	Hosts map[string]remote.Host
+	// Reach is called before anything else is asked of a host. What it fails on ends
+	// the survey, see [UnreachableError]. Nil: no host is tried before.
+	Reach func(ctx context.Context, node string) error
+	// Leave is told that nothing more will be asked of a host. Nil: nobody is.
+	Leave func(node string)
 	// Pools are the workers' pools by node name.
 	Pools map[string]string
-	Etcd  Etcd // nil: not reached
+	// Etcd connects to the store of a cluster as the API describes it. A nil store is
+	// one that is not reached; an error ends the survey. Nil: not reached.
+	Etcd func(ctx context.Context, f cluster.Etcd) (Etcd, error)
+	// Beside is called once the API has told what version it is of, and runs beside the
+	// hosts. Nil: nothing does.
+	Beside func(ctx context.Context, of cluster.Version)
 
 	Settings Settings
 }
@@ -51,139 +66,135 @@ type Settings struct {
 	PatchesDir string // directory on the nodes given to kubeadm; empty: none
 }
 
-// Survey observes the cluster. What some part of it would not tell is named in
-// Unchecked; the error is about the API itself, or about ctx.
-func Survey(ctx context.Context, in Input) (cluster.Facts, error) {
-	facts, err := in.API.Observe(ctx)
-	if err != nil {
-		return cluster.Facts{}, err
+// Survey observes the cluster: facts, which a plan carries, and what preflight judges
+// beyond them. API, hosts and store are asked at the same time, and of a host that was
+// read no connection is kept. What some part would not tell is named in Unchecked, of
+// the facts or of the scan; the error is about the API itself, hosts that cannot be
+// reached, the store, or ctx.
+func Survey(ctx context.Context, in Input) (cluster.Facts, cluster.Scan, error) {
+	s := &survey{
+		in: in, compared: &compared{known: map[[4]string]difference{}}, unreachable: map[string]error{},
+		scan: cluster.Scan{Startup: map[string]*cluster.Startup{}, HostStates: map[string]*cluster.HostState{}},
 	}
-	s := &survey{in: in, facts: &facts}
-	s.addHosts()
-	if in.Hosts == nil {
-		s.unchecked("no host was surveyed over SSH: packages, certificates, disks and files edited by hand are unknown")
-	} else if err := s.hosts(ctx); err != nil {
-		return cluster.Facts{}, err
+	if err := s.survey(ctx); err != nil {
+		return cluster.Facts{}, cluster.Scan{}, err
 	}
-	if err := s.etcd(ctx); err != nil {
-		return cluster.Facts{}, err
-	}
-	slices.Sort(facts.Unchecked)
-	facts.At = time.Now().UTC()
-	return facts, nil
+	slices.Sort(s.facts.Unchecked)
+	slices.Sort(s.scan.Unchecked)
+	s.facts.At = time.Now().UTC()
+	return s.facts, s.scan, nil
 }
 
 type survey struct {
-	in     Input
-	config string // kubeadm's ClusterConfiguration
-	facts  *cluster.Facts
-	mutex  sync.Mutex // guards facts.Unchecked
+	in       Input
+	config   string               // kubeadm's ClusterConfiguration
+	args     *cluster.ClusterArgs // what it starts the components with; nil: not known
+	compared *compared
+
+	mutex       sync.Mutex // guards what follows, but for each host its own node in facts
+	facts       cluster.Facts
+	scan        cluster.Scan
+	unreachable map[string]error // by node
 }
 
+func (s *survey) survey(ctx context.Context) error {
+	// What runs beside the hosts is given up when one of them cannot be reached. The
+	// others are still tried, so that all that cannot be reached are named.
+	beside, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var g errgroup.Group
+	if s.in.Objects != nil {
+		g.Go(func() error { return s.placement(beside) })
+		g.Go(func() error { return s.objects(beside) })
+	}
+	err := s.observe(beside)
+	if err == nil {
+		g.Go(func() error { return s.etcd(beside) })
+		if s.in.Beside != nil {
+			at := s.standsAt()
+			g.Go(func() error { s.in.Beside(beside, at); return nil })
+		}
+		err = s.hosts(ctx, giveUp)
+	}
+	if err != nil {
+		giveUp()
+		_ = g.Wait() // it was given up
+		return err
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// standsAt is the version that kubeadm recorded, or that of the oldest API server
+// where it recorded none; zero when neither is known.
+func (s *survey) standsAt() cluster.Version {
+	at := s.facts.Kubeadm.ClusterVersion
+	if !at.IsZero() {
+		return at
+	}
+	for i := range s.facts.Nodes {
+		if pod := s.facts.Nodes[i].Static("kube-apiserver"); pod != nil && !pod.Version.IsZero() && (at.IsZero() || pod.Version.Less(at)) {
+			at = pod.Version
+		}
+	}
+	return at
+}
+
+// observe asks the API for the facts, and for kubeadm's configuration.
+func (s *survey) observe(ctx context.Context) error {
+	var g errgroup.Group
+	var config string
+	var configErr error
+	g.Go(func() error {
+		config, configErr = s.in.API.ClusterConfiguration(ctx)
+		return nil // what depends on it names it
+	})
+	facts, err := s.in.API.Observe(ctx)
+	_ = g.Wait() // it gives no error
+	if err != nil {
+		return err
+	}
+	s.facts, s.config = facts, config
+	if s.in.Hosts == nil {
+		s.unchecked("no host was surveyed over SSH: packages, certificates, disks and files edited by hand are unknown")
+	} else if configErr != nil {
+		s.unchecked("kubeadm's configuration could not be read, so that files edited by hand were not looked for: %v", configErr)
+	}
+	return s.kubeadm(ctx, configErr)
+}
+
+// unchecked names what facts lack.
 func (s *survey) unchecked(format string, args ...any) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.facts.Unchecked = append(s.facts.Unchecked, sentence(format, args...))
 }
 
-// addHosts makes a node of every host that the API does not know, and puts
-// workers into their pools.
-func (s *survey) addHosts() {
-	for name := range s.in.Hosts {
-		if s.facts.Node(name) == nil {
-			s.facts.Nodes = append(s.facts.Nodes, cluster.Node{Name: name, Role: cluster.Worker})
-		}
-	}
-	for i := range s.facts.Nodes {
-		n := &s.facts.Nodes[i]
-		n.Pool = s.in.Pools[n.Name]
-	}
-}
-
-// hosts surveys all hosts. A host that fails is named, and the others go on.
-func (s *survey) hosts(ctx context.Context) error {
-	var err error
-	if s.config, err = s.in.API.ClusterConfiguration(ctx); err != nil {
-		s.unchecked("kubeadm's configuration could not be read, so that files edited by hand were not looked for: %v", err)
-	}
-	g, hostCtx := errgroup.WithContext(ctx)
-	g.SetLimit(atOnce)
-	for i := range s.facts.Nodes {
-		n := &s.facts.Nodes[i]
-		h := s.in.Hosts[n.Name]
-		if h == nil {
-			continue
-		}
-		g.Go(func() error {
-			if err := s.host(hostCtx, n, h); err != nil {
-				if hostCtx.Err() != nil {
-					return err
-				}
-				s.unchecked("%s could not be surveyed: %v", n.Name, err)
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("survey the hosts: %w", err)
-	}
-	slices.SortStableFunc(s.facts.Nodes, func(a, b cluster.Node) int {
-		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name)) // "control-plane" sorts before "worker"
-	})
-	return ctx.Err()
-}
-
-// host surveys one host.
-func (s *survey) host(ctx context.Context, n *cluster.Node, h remote.Host) error {
-	found, err := look(ctx, h, s.in.Settings.PatchesDir, n.CRISocket)
-	if err != nil {
-		return err
-	}
-	if n.CRISocket == "" {
-		n.CRISocket = found.socket
-	}
-	if !n.InAPI && found.apiServer.image != "" {
-		n.Role = cluster.ControlPlane
-	}
-	if n.Role == cluster.ControlPlane {
-		if found.host.Certificates, found.host.ExternalCA, err = certificates(ctx, h); err != nil {
+// etcd connects to the store and reads it.
+func (s *survey) etcd(ctx context.Context) error {
+	var store Etcd
+	if s.in.Etcd != nil {
+		var err error
+		if store, err = s.in.Etcd(ctx, s.facts.Etcd); err != nil {
 			return err
 		}
 	}
-	n.Host = &found.host
-	if managed := s.in.Settings.Manager == "apt" || s.in.Settings.Manager == "dnf"; managed && len(found.host.Packages) == 0 {
-		s.unchecked("%s: packages.manager is %s, but no Kubernetes package is installed there that it knows of", n.Name, s.in.Settings.Manager)
-	}
-	if s.config == "" || !n.InAPI {
-		return nil
-	}
-	e := edits{node: n, found: &found, config: s.config, clusterVersion: s.facts.Kubeadm.ClusterVersion, patches: s.in.Settings.PatchesDir}
-	var reason string
-	n.Host.HandEdits, reason, err = e.find(ctx, h)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return err
-	case err != nil:
-		s.unchecked("files edited by hand were not looked for on %s: %v", n.Name, err)
-	case reason != "":
-		s.unchecked("%s: %s", n.Name, reason)
-	}
-	return nil
-}
-
-func (s *survey) etcd(ctx context.Context) error {
-	if s.in.Etcd == nil {
+	if store == nil {
 		s.unchecked("etcd was not reached: its members, their health and alarms are unknown")
 		return nil
 	}
-	members, membersErr := s.in.Etcd.Members(ctx)
-	alarms, alarmsErr := s.in.Etcd.Alarms(ctx)
+	members, membersErr := store.Members(ctx)
+	alarms, alarmsErr := store.Alarms(ctx)
 	if ctx.Err() != nil {
 		return fmt.Errorf("survey etcd: %w", ctx.Err())
 	}
-	s.facts.Etcd.Members, s.facts.Etcd.Alarms = members, alarms
 	if err := errors.Join(membersErr, alarmsErr); err != nil {
 		s.unchecked("etcd could not be read: %v", err)
 	}
-	return nil
+	s.mutex.Lock()
+	s.facts.Etcd.Members, s.facts.Etcd.Alarms = members, alarms
+	s.mutex.Unlock()
+	return s.stored(ctx, store)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -21,6 +22,7 @@ import (
 type host struct {
 	name   string
 	output map[string]string // by script
+	failed map[string]int    // the exit codes of scripts that fail
 	err    error
 
 	mutex sync.Mutex
@@ -35,19 +37,52 @@ func (h *host) String() string { return h.name }
 func (h *host) Run(_ context.Context, c remote.Command) (remote.Result, error) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	name := map[string]string{hostScript: "host", certificatesScript: "certificates", editsScript: "edits", aptScript: "apt", dnfScript: "dnf"}[c.Argv[2]]
-	h.calls = append(h.calls, strings.Join(append([]string{name}, c.Argv[4:]...), " "))
+	name := scriptName(c.Argv[2])
+	args := c.Argv[4:]
+	if name == "visit" {
+		args = args[:4]
+	}
+	h.calls = append(h.calls, strings.Join(append([]string{name}, args...), " "))
 	if c.Stdin != nil {
 		text, _ := io.ReadAll(c.Stdin)
 		h.stdin = string(text)
 	}
-	if !c.Sudo {
+	switch {
+	case !c.Sudo:
 		return remote.Result{}, errors.New("not as root")
-	}
-	if h.err != nil {
+	case h.err != nil:
 		return remote.Result{}, h.err
+	case name == "visit":
+		return h.visit(c.Argv[8:]), nil
+	case h.failed[name] != 0:
+		return remote.Result{}, &remote.ExitError{Host: h.name, Argv: c.Argv, Code: h.failed[name], Stderr: []byte(name + " is broken")}
 	}
 	return remote.Result{Stdout: []byte(h.output[name])}, nil
+}
+
+// visit says what the scripts would say one after the other, those left out that the host
+// has no output for.
+func (h *host) visit(scripts []string) remote.Result {
+	var out, said strings.Builder
+	for _, text := range scripts {
+		name := scriptName(text)
+		if _, has := h.output[name]; text == "" || !has && h.failed[name] == 0 {
+			continue
+		}
+		fmt.Fprintf(&said, "\n%s%s\n", scriptMark, name)
+		if h.failed[name] != 0 {
+			fmt.Fprintf(&said, "%s is broken\n", name)
+		}
+		fmt.Fprintf(&out, "\n%s%s\n%s\n%s%d\n", scriptMark, name, h.output[name], exitMark, h.failed[name])
+	}
+	return remote.Result{Stdout: []byte(out.String()), Stderr: []byte(said.String())}
+}
+
+func scriptName(text string) string {
+	return map[string]string{
+		visitScript: "visit", hostScript: "host", certificatesScript: "certificates", startupScript: "startup", hostStateScript: "hoststate",
+		editsScript: "edits", aptScript: "apt", dnfScript: "dnf",
+	}[text]
 }
 
 func (*host) ReadFile(context.Context, string) ([]byte, error) { return nil, fs.ErrNotExist }
@@ -66,6 +101,7 @@ func recorded(t *testing.T, name string) *host {
 		}
 		h.output[script] = string(b)
 	}
+	h.output["startup"], h.output["hoststate"] = "\n#kup:part flags\nkubelet\n", "\n#kup:part hostname\n"+name+"\n"
 	return h
 }
 
@@ -78,7 +114,15 @@ func (a api) Observe(context.Context) (cluster.Facts, error) { return a.facts, n
 
 func (a api) ClusterConfiguration(context.Context) (string, error) { return a.config, nil }
 
-type store struct{ err error }
+// store is etcd; err is for its members, storedErr for what is stored.
+type store struct{ err, storedErr error }
+
+// etcd connects to it.
+func (s store) etcd(context.Context, cluster.Etcd) (Etcd, error) { return s, nil }
+
+func (s store) Stored(_ context.Context, prefix string) (cluster.Stored, error) {
+	return cluster.Stored{Prefix: prefix}, s.storedErr
+}
 
 func (s store) Members(context.Context) ([]cluster.Member, error) {
 	return []cluster.Member{{ID: "1", Name: "cp-2"}}, s.err
@@ -110,8 +154,8 @@ func lab() api {
 func TestSurvey(t *testing.T) {
 	cp, w := recorded(t, "cp-2"), recorded(t, "w-1")
 	cp.output["host"] = strings.Replace(cp.output["host"], "part patches\n", "part patches\npresent\n", 1)
-	f, err := Survey(t.Context(), Input{
-		API: lab(), Etcd: store{}, Hosts: map[string]remote.Host{"cp-2": cp, "w-1": w}, Pools: map[string]string{"w-1": "default"},
+	f, _, err := Survey(t.Context(), Input{
+		API: lab(), Etcd: store{}.etcd, Hosts: map[string]remote.Host{"cp-2": cp, "w-1": w}, Pools: map[string]string{"w-1": "default"},
 		Settings: Settings{PatchesDir: "/etc/kubernetes/patches"},
 	})
 	if err != nil || len(f.Unchecked) > 0 {
@@ -140,7 +184,7 @@ func TestSurvey(t *testing.T) {
 	if f.At.IsZero() || len(f.Etcd.Members) != 1 {
 		t.Errorf("%+v", f.Etcd)
 	}
-	if want := []string{"host /etc/kubernetes/patches ", "edits /etc/kubernetes/patches"}; !slices.Equal(w.calls, want) {
+	if want := []string{"visit /etc/kubernetes/patches  " + openFlags() + " v1.33."}; !slices.Equal(w.calls, want) {
 		t.Errorf("on a worker %q", w.calls)
 	}
 	for _, want := range []string{"advertiseAddress: 10.210.0.12", "bindPort: 6443", "imageTag: 3.5.33-0", "name: cp-2", "directory: /etc/kubernetes/patches", "hunter2", "kind: InitConfiguration"} {
@@ -168,7 +212,7 @@ func TestHandEdits(t *testing.T) {
 		"  hostNetwork: true", "  dnsPolicy: hunter2\n  hostNetwork: true",
 	).Replace(have)
 	cp.output["edits"] = have + "#kup:part want kube-apiserver" + want
-	f, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"cp-2": cp}, Etcd: store{}})
+	f, _, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"cp-2": cp}, Etcd: store{}.etcd})
 	if err != nil || len(f.Unchecked) > 0 {
 		t.Fatalf("%v %q", err, f.Unchecked)
 	}
@@ -188,7 +232,7 @@ func TestEtcdInBetween(t *testing.T) {
 	for deploys, wantEdits := range map[string]int{"3.5.24-0": 1, "3.5.33-0": 1, "": 1, "3.6.5-0": 0} {
 		cp := recorded(t, "cp-2")
 		cp.output["edits"] = strings.Replace(cp.output["edits"], "    - --snapshot-count=10000\n", "", 1) + "\n#kup:part etcd-default\n" + deploys + "\n"
-		f, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"cp-2": cp}, Etcd: store{}})
+		f, _, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"cp-2": cp}, Etcd: store{}.etcd})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +245,7 @@ func TestEtcdInBetween(t *testing.T) {
 func TestKubeletEdits(t *testing.T) {
 	w := recorded(t, "w-1")
 	w.output["edits"] = strings.Replace(w.output["edits"], "failSwapOn: false", "failSwapOn: true\nmaxPods: 250", 1)
-	f, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"w-1": w}, Etcd: store{}})
+	f, _, err := Survey(t.Context(), Input{API: lab(), Hosts: map[string]remote.Host{"w-1": w}, Etcd: store{}.etcd})
 	want := []cluster.HandEdit{{Path: kubeletConfigPath, What: "field failSwapOn changed, field maxPods added"}}
 	if err != nil || !slices.Equal(f.Node("w-1").Host.HandEdits, want) {
 		t.Errorf("%+v %v", f.Node("w-1").Host.HandEdits, err)
@@ -232,7 +276,7 @@ func TestUnchecked(t *testing.T) {
 	}{
 		{"no hosts", func(in *Input, _ *api, _ *host) { in.Hosts = nil }, "no host was surveyed over SSH"},
 		{"no etcd", func(in *Input, _ *api, _ *host) { in.Etcd = nil }, "etcd was not reached"},
-		{"etcd fails", func(in *Input, _ *api, _ *host) { in.Etcd = store{errors.New("no quorum")} }, "etcd could not be read: no quorum"},
+		{"etcd fails", func(in *Input, _ *api, _ *host) { in.Etcd = store{err: errors.New("no quorum")}.etcd }, "etcd could not be read: no quorum"},
 		{"host fails", func(_ *Input, _ *api, h *host) {
 			h.err = &remote.ExitError{Host: "w-1", Argv: []string{"sh", "-c", hostScript}, Code: 1, Stderr: []byte("sudo: no tty")}
 		}, "w-1 could not be surveyed: w-1: kup-survey-script: exit code 1: sudo: no tty"},
@@ -250,10 +294,10 @@ func TestUnchecked(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, h := lab(), recorded(t, "w-1")
-			in := Input{Etcd: store{}, Hosts: map[string]remote.Host{"w-1": h}}
+			in := Input{Etcd: store{}.etcd, Hosts: map[string]remote.Host{"w-1": h}}
 			tc.change(&in, &a, h)
 			in.API = a
-			f, err := Survey(t.Context(), in)
+			f, _, err := Survey(t.Context(), in)
 			if err != nil || len(f.Unchecked) != 1 || !strings.Contains(f.Unchecked[0], tc.want) || strings.Contains(f.Unchecked[0], "hunter2") {
 				t.Errorf("%v %q", err, f.Unchecked)
 			}
@@ -262,7 +306,7 @@ func TestUnchecked(t *testing.T) {
 }
 
 func TestHostOutsideTheCluster(t *testing.T) {
-	f, err := Survey(t.Context(), Input{API: lab(), Etcd: store{}, Hosts: map[string]remote.Host{"cp-9": recorded(t, "cp-2")}})
+	f, _, err := Survey(t.Context(), Input{API: lab(), Etcd: store{}.etcd, Hosts: map[string]remote.Host{"cp-9": recorded(t, "cp-2")}})
 	n := f.Node("cp-9")
 	if err != nil || n == nil || n.InAPI || n.Role != cluster.ControlPlane || n.Host == nil || f.Nodes[1].Name != "cp-9" {
 		t.Errorf("%+v %v", f.Nodes, err)
@@ -274,7 +318,7 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	h := recorded(t, "w-1")
 	h.err = ctx.Err()
-	if _, err := Survey(ctx, Input{API: lab(), Hosts: map[string]remote.Host{"w-1": h}}); !errors.Is(err, context.Canceled) {
+	if _, _, err := Survey(ctx, Input{API: lab(), Hosts: map[string]remote.Host{"w-1": h}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -282,7 +326,7 @@ func TestInterrupted(t *testing.T) {
 func TestCertificatesOfAnExternalCA(t *testing.T) {
 	h := recorded(t, "cp-2")
 	h.output["certificates"] = strings.Replace(h.output["certificates"], "#kup:part ca etcd/ca\npresent", "#kup:part ca etcd/ca\nabsent", 1)
-	list, external, err := certificates(t.Context(), h)
+	list, external, err := certificates(t.Context(), &visit{host: h})
 	if err != nil || !external {
 		t.Fatalf("%t %v", external, err)
 	}

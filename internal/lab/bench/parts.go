@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/etcd"
 	"github.com/kup-project/kup/internal/inventory"
@@ -60,13 +58,14 @@ type parts struct {
 
 	inv   *inventory.Inventory
 	known *catalog.Catalog
-	hosts map[string]remote.Host
 	conns map[string]*ssh.Host
 	api   *kube.Client
 	etcd  *etcd.Cluster
 
 	facts  cluster.Facts
 	scan   cluster.Scan
+	found  []survey.Offer // what the package source has, or why that is not known
+	err    error
 	offers map[cluster.Version]string
 	path   []cluster.Version
 	waves  [][]string
@@ -79,18 +78,17 @@ func (p *parts) plan() error {
 	}{
 		{"read catalog and inventory", p.open},
 		{"connect to the API", p.connect},
-		{"reach every host", p.reach},
-		{"connect to etcd", p.members},
-		{"survey", p.survey},
-		{"scan", p.scanAll},
-		{"ask for packages", p.packages},
+		{"resolve the hosts", p.resolve},
+		{"survey", func() error { return p.survey(p.api, p.connectEtcd, p.packages) }},
 		{"lay out the plan", p.build},
 		{judging, p.judge},
-		// What the scan is made of, once more and each alone.
-		{"of the scan: pods and nodes", func() error { _, err := p.api.Placement(p.ctx); return err }},
-		{"of the scan: objects", func() error { _, err := p.api.Objects(p.ctx); return err }},
-		{"of the scan: the store", func() error { _, err := p.Stored(p.ctx, ""); return err }},
-		{"of the survey: the API", func() error { _, err := p.api.Observe(p.ctx); return err }},
+		// What the survey is made of, once more and each alone.
+		{"of the survey: facts of the API", func() error { _, err := p.api.Observe(p.ctx); return err }},
+		{"of the survey: pods and nodes", func() error { _, err := p.api.Placement(p.ctx); return err }},
+		{"of the survey: objects", func() error { _, err := p.api.Objects(p.ctx); return err }},
+		{"of the survey: the store", func() error { _, err := p.Stored(p.ctx, ""); return err }},
+		{"of the survey: packages", func() error { p.packages(p.ctx, p.facts.Kubeadm.ClusterVersion); return p.err }},
+		{"of the survey: facts and hosts", func() error { p.forget(); return p.survey(nil, nil, nil) }},
 	}
 	for _, s := range steps {
 		resetPeak()
@@ -116,15 +114,13 @@ func (p *parts) connect() (err error) {
 	return err
 }
 
-// hostsAtOnce is kup's.
-const hostsAtOnce = 16
-
-func (p *parts) reach() error {
+// resolve says how every host is reached.
+func (p *parts) resolve() error {
 	client, err := ssh.LoadClientConfig("")
 	if err != nil {
 		return err
 	}
-	p.hosts, p.conns = map[string]remote.Host{}, map[string]*ssh.Host{}
+	p.conns = map[string]*ssh.Host{}
 	for _, n := range p.inv.Nodes {
 		s := p.inv.SSHFor(n.Name)
 		config, err := client.Resolve(ssh.Config{
@@ -135,50 +131,71 @@ func (p *parts) reach() error {
 			return err
 		}
 		p.conns[n.Name] = ssh.New(config)
-		p.hosts[n.Name] = p.conns[n.Name]
 	}
-	var g errgroup.Group
-	g.SetLimit(hostsAtOnce)
-	for _, h := range p.hosts {
-		g.Go(func() error {
-			_, err := h.Run(p.ctx, remote.Command{Argv: []string{"true"}, Sudo: true})
-			return err
-		})
-	}
-	return g.Wait()
+	return nil
 }
 
-func (p *parts) members() (err error) {
-	var members []etcd.Access
+// forget disconnects from all hosts.
+func (p *parts) forget() {
+	for _, h := range p.conns {
+		h.Disconnect()
+	}
+}
+
+// controlPlanes are the nodes that etcd and the package source are reached through.
+func (p *parts) controlPlanes() (out []string) {
 	for _, n := range p.inv.Nodes {
 		if n.Role == cluster.ControlPlane {
-			host := p.conns[n.Name]
-			members = append(members, etcd.Access{Node: n.Name, Host: host, Dial: host.DialContext})
+			out = append(out, n.Name)
 		}
 	}
-	p.etcd, err = etcd.Connect(p.ctx, members)
-	return err
+	return out
 }
 
 func (p *parts) settings() survey.Settings {
 	return survey.Settings{Manager: string(p.inv.Packages.Manager), Repository: p.inv.Packages.Repository, PatchesDir: p.inv.Kubeadm.Patches}
 }
 
-func (p *parts) survey() (err error) {
-	pools := map[string]string{}
-	for _, n := range p.inv.Nodes {
-		pools[n.Name] = n.Pool
+// survey does what kup's session does: of some, or of all.
+func (p *parts) survey(objects survey.Objects, store func(context.Context, cluster.Etcd) (survey.Etcd, error), beside func(context.Context, cluster.Version)) (err error) {
+	in := survey.Input{
+		API: p.api, Objects: objects, Hosts: map[string]remote.Host{}, Pools: map[string]string{}, Etcd: store, Beside: beside, Settings: p.settings(),
+		Reach: func(ctx context.Context, node string) error { return p.conns[node].Reach(ctx) },
 	}
-	p.facts, err = survey.Survey(p.ctx, survey.Input{API: p.api, Hosts: p.hosts, Pools: pools, Etcd: p.etcd, Settings: p.settings()})
-	return err
+	workers := map[string]bool{}
+	for _, n := range p.inv.Nodes {
+		in.Hosts[n.Name], in.Pools[n.Name], workers[n.Name] = p.conns[n.Name], n.Pool, n.Role == cluster.Worker
+	}
+	in.Leave = func(node string) {
+		if workers[node] {
+			p.conns[node].Disconnect()
+		}
+	}
+	facts, scan, err := survey.Survey(p.ctx, in)
+	if objects != nil && err == nil {
+		p.facts, p.scan = facts, scan
+		p.offer()
+	}
+	return errors.Join(err, p.err)
 }
 
-func (p *parts) scanAll() (err error) {
-	p.scan, err = survey.Scan(p.ctx, survey.ScanInput{API: p.api, Hosts: p.hosts, Store: p, Settings: p.settings()}, &p.facts)
-	return err
+func (p *parts) connectEtcd(ctx context.Context, _ cluster.Etcd) (_ survey.Etcd, err error) {
+	var members []etcd.Access
+	for _, node := range p.controlPlanes() {
+		host := p.conns[node]
+		members = append(members, etcd.Access{Node: node, Host: host, Dial: host.DialContext})
+	}
+	p.etcd, err = etcd.Connect(ctx, members)
+	return p, err
 }
 
-// Stored implements survey.Store.
+// Members implements survey.Etcd.
+func (p *parts) Members(ctx context.Context) ([]cluster.Member, error) { return p.etcd.Members(ctx) }
+
+// Alarms implements survey.Etcd.
+func (p *parts) Alarms(ctx context.Context) ([]string, error) { return p.etcd.Alarms(ctx) }
+
+// Stored implements survey.Etcd.
 func (p *parts) Stored(ctx context.Context, prefix string) (out cluster.Stored, err error) {
 	dir, err := os.MkdirTemp(".", "store-")
 	if err != nil {
@@ -192,30 +209,27 @@ func (p *parts) Stored(ctx context.Context, prefix string) (out cluster.Stored, 
 	return stored.Read(ctx, file, prefix)
 }
 
-func (p *parts) packages() error {
+// packages asks the package source, up to the target.
+func (p *parts) packages(ctx context.Context, of cluster.Version) {
+	p.found = nil
 	target, err := cluster.ParseMinor(p.to)
-	if err != nil {
-		return err
+	from := p.conns[p.controlPlanes()[0]]
+	for m := of.Line(); err == nil && !target.Less(m); m = m.Next() {
+		var offers []survey.Offer
+		offers, err = survey.Available(ctx, from, string(p.inv.Packages.Manager), p.inv.Packages.Repository, m)
+		p.found = append(p.found, offers...)
 	}
-	var from remote.Host
-	for _, n := range p.inv.Nodes {
-		if n.Role == cluster.ControlPlane {
-			from = p.hosts[n.Name]
-			break
-		}
-	}
+	p.err = err
+}
+
+// offer puts what the package source has into the facts.
+func (p *parts) offer() {
 	p.facts.Available, p.offers = map[string][]cluster.Version{}, map[cluster.Version]string{}
-	for m := p.facts.Kubeadm.ClusterVersion.Line(); !target.Less(m); m = m.Next() {
-		offers, err := survey.Available(p.ctx, from, string(p.inv.Packages.Manager), p.inv.Packages.Repository, m)
-		if err != nil {
-			return err
-		}
-		for _, o := range offers {
-			p.facts.Available[m.String()] = append(p.facts.Available[m.String()], o.Version)
-			p.offers[o.Version] = o.Package
-		}
+	for _, o := range p.found {
+		line := o.Version.Line().String()
+		p.facts.Available[line] = append(p.facts.Available[line], o.Version)
+		p.offers[o.Version] = o.Package
 	}
-	return nil
 }
 
 func (p *parts) build() (err error) {

@@ -16,10 +16,45 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// keyring opens identities and remembers those it has opened.
+// keyring opens identities and remembers those it has opened, until their files
+// change.
 type keyring struct {
 	mu     sync.Mutex
-	opened map[string]xssh.AlgorithmSigner // by file
+	opened map[string]openedKey // by file
+	// person is held while somebody is asked for a passphrase, so that one answer
+	// serves all hosts.
+	person sync.Mutex
+}
+
+// openedKey is an identity, and the state of the file it was read from.
+type openedKey struct {
+	stamp stamp
+	key   xssh.AlgorithmSigner
+}
+
+func newKeyring() *keyring { return &keyring{opened: map[string]openedKey{}} }
+
+// known gives the identity that was opened before; nil when there is none, or the
+// file is another one by now.
+func (k *keyring) known(file string, now stamp) xssh.AlgorithmSigner {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if o, found := k.opened[file]; found && o.stamp == now {
+		return o.key
+	}
+	return nil
+}
+
+// remember keeps an opened identity; one that cannot sign as SSH needs is an error.
+func (k *keyring) remember(file string, now stamp, key xssh.Signer) (xssh.AlgorithmSigner, error) {
+	s, ok := key.(xssh.AlgorithmSigner)
+	if !ok {
+		return nil, fmt.Errorf("cannot sign with %T", key)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.opened[file] = openedKey{now, s}
+	return s, nil
 }
 
 // offer is what one host is shown.
@@ -87,6 +122,13 @@ func (o *offer) fromAgent(ctx context.Context, c *Config) []xssh.Signer {
 // signer gives the key of an identity file: from the agent when it holds it,
 // else from the file. An encrypted one is opened only when it has to sign.
 func (k *keyring) signer(c *Config, file string, held []xssh.Signer, asking func(func())) (xssh.AlgorithmSigner, error) {
+	now, err := stampOf(file)
+	if err != nil {
+		return nil, err
+	}
+	if s := k.known(file, now); s != nil {
+		return s, nil
+	}
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -96,11 +138,7 @@ func (k *keyring) signer(c *Config, file string, held []xssh.Signer, asking func
 	var locked *xssh.PassphraseMissingError
 	switch {
 	case err == nil:
-		s, ok := key.(xssh.AlgorithmSigner)
-		if !ok {
-			return nil, fmt.Errorf("cannot sign with %T", key)
-		}
-		return s, nil
+		return k.remember(file, now, key)
 	case !errors.As(err, &locked):
 		return nil, err
 	}
@@ -157,18 +195,23 @@ func (e *lockedError) Error() string { return fmt.Sprintf("%s: %v", e.file, e.er
 
 func (e *lockedError) Unwrap() error { return e.err }
 
-func (l *lockedKey) open() (xssh.AlgorithmSigner, error) {
-	s, err := l.unlock()
+func (l *lockedKey) open() (s xssh.AlgorithmSigner, err error) {
+	l.asking(func() { s, err = l.unlock() })
 	if err != nil {
 		return nil, &lockedError{file: l.file, err: err}
 	}
 	return s, nil
 }
 
+// unlock waits for a person, or until another host's connection has waited for one.
 func (l *lockedKey) unlock() (xssh.AlgorithmSigner, error) {
-	l.ring.mu.Lock()
-	defer l.ring.mu.Unlock()
-	if s := l.ring.opened[l.file]; s != nil {
+	l.ring.person.Lock()
+	defer l.ring.person.Unlock()
+	now, err := stampOf(l.file)
+	if err != nil {
+		return nil, err
+	}
+	if s := l.ring.known(l.file, now); s != nil {
 		return s, nil
 	}
 	if l.passphrase == nil {
@@ -179,22 +222,15 @@ func (l *lockedKey) unlock() (xssh.AlgorithmSigner, error) {
 		return nil, err
 	}
 	defer clear(content)
-	var key xssh.Signer
-	l.asking(func() {
-		var phrase []byte
-		if phrase, err = l.passphrase(l.file); err == nil {
-			key, err = xssh.ParsePrivateKeyWithPassphrase(content, phrase)
-		}
-	})
+	phrase, err := l.passphrase(l.file)
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}
-	s, ok := key.(xssh.AlgorithmSigner)
-	if !ok {
-		return nil, fmt.Errorf("cannot sign with %T", key)
+	key, err := xssh.ParsePrivateKeyWithPassphrase(content, phrase)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase: %w", err)
 	}
-	l.ring.opened[l.file] = s
-	return s, nil
+	return l.ring.remember(l.file, now, key)
 }
 
 // certificate gives the certificate beside an identity, or nil.

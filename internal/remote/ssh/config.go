@@ -23,8 +23,9 @@ type Config struct {
 	Agent bool
 	// IdentitiesOnly keeps agent keys that are no identity out.
 	IdentitiesOnly bool
-	// Passphrase opens an encrypted identity. It is called when the host accepts
-	// the key, once per key and Host; nil: encrypted identities cannot be used.
+	// Passphrase opens an encrypted identity. It is called when a host accepts the
+	// key, until it was right once for all hosts of one [ClientConfig]; nil: encrypted
+	// identities cannot be used.
 	Passphrase func(identity string) ([]byte, error)
 
 	// KnownHosts are files of trusted host keys. Those that do not exist are
@@ -37,6 +38,8 @@ type Config struct {
 	ConnectTimeout time.Duration // for each host of the chain; 10 s when 0
 	Keepalive      time.Duration // 15 s when 0; negative: none
 	Sudo           Sudo
+
+	shared *shared // with the other hosts of one ClientConfig; nil: with none
 }
 
 // How root is gained.

@@ -154,7 +154,7 @@ func (h *Host) dialOnce(ctx context.Context) (*conn, error) {
 // hop connects to one host of the chain, through the one before it.
 func (h *Host) hop(ctx context.Context, via *xssh.Client, i int) (*xssh.Client, error) {
 	to := &h.chain[i]
-	v, err := newVerifier(h.cfg.Name, h.chain[:i], to)
+	v, err := newVerifier(h.cfg.Name, h.chain[:i], to, h.trusted)
 	if err != nil {
 		return nil, err
 	}

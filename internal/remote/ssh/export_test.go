@@ -6,3 +6,9 @@ func (h *Host) Break() {
 	defer h.mu.Unlock()
 	h.current.drop()
 }
+
+// Alone gives the configuration without what it shares with others.
+func (c Config) Alone() Config {
+	c.shared = nil
+	return c
+}

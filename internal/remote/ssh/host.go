@@ -21,6 +21,7 @@ type Host struct {
 	cfg      Config
 	chain    []Config // bastions, then the host
 	keys     *keyring
+	trusted  *trusted
 	dialling chan struct{} // held by the one that connects
 	sessions chan struct{} // held by every command that runs
 	sudo     sudoState
@@ -43,9 +44,14 @@ const maxSessions = 8
 // New gives the host that cfg describes. It does not connect yet.
 func New(cfg Config) *Host {
 	cfg = cfg.withDefaults()
+	common := cfg.shared
+	if common == nil {
+		common = newShared()
+	}
 	h := &Host{
 		cfg:      cfg,
-		keys:     &keyring{opened: map[string]xssh.AlgorithmSigner{}},
+		keys:     common.keys,
+		trusted:  common.trusted,
 		dialling: make(chan struct{}, 1),
 		sessions: make(chan struct{}, maxSessions),
 	}
@@ -59,6 +65,29 @@ func New(cfg Config) *Host {
 
 // String is the inventory's name of the host.
 func (h *Host) String() string { return h.cfg.Name }
+
+// Reach connects and gains root. Of a host on which root was gained before, it makes
+// sure that this is still so.
+func (h *Host) Reach(ctx context.Context) error {
+	if h.cfg.Sudo.Mode != SudoNone && !h.hasRoot() {
+		_, err := h.gainRoot(ctx) // by a command that does nothing
+		return err
+	}
+	_, err := h.Run(ctx, remote.Command{Argv: []string{"true"}, Sudo: true})
+	return err
+}
+
+// Disconnect ends the connection: a command that runs loses its reply, and the next
+// one connects again. It is for a host of which nothing is wanted for a while.
+func (h *Host) Disconnect() {
+	h.mu.Lock()
+	c := h.current
+	h.current = nil
+	h.mu.Unlock()
+	if c != nil {
+		c.drop()
+	}
+}
 
 // Close ends the connection and waits for what used it. The host cannot be used
 // afterwards.

@@ -324,3 +324,62 @@ func TestForwarding(t *testing.T) {
 		t.Errorf("forbidden: %v", err)
 	}
 }
+
+func TestReach(t *testing.T) {
+	t.Run("once it is one command", func(t *testing.T) {
+		fake, _ := sshtest.Sudo(t, "right")
+		server := sshtest.Start(t, fake)
+		cfg := server.Config(t)
+		password := "right"
+		cfg.Sudo = ssh.Sudo{Mode: ssh.SudoPassword, Password: func(context.Context) ([]byte, error) { return []byte(password), nil }}
+		h := sshtest.Host(t, cfg)
+		for range 2 {
+			if err := h.Reach(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		password = "wrong"
+		var refused *ssh.SudoError
+		if err := sshtest.Host(t, cfg).Reach(t.Context()); !errors.As(err, &refused) {
+			t.Errorf("with the wrong password: %v", err)
+		}
+		if server.Dials() != 2 {
+			t.Errorf("%d connections, want one a host", server.Dials())
+		}
+	})
+	t.Run("without sudo", func(t *testing.T) {
+		server := sshtest.Start(t)
+		cfg := server.Config(t)
+		cfg.Sudo.Mode = ssh.SudoNone
+		h := sshtest.Host(t, cfg)
+		if err := h.Reach(t.Context()); err != nil || server.Dials() != 1 {
+			t.Errorf("%v, %d connections", err, server.Dials())
+		}
+	})
+	t.Run("nobody there", func(t *testing.T) {
+		cfg := sshtest.Start(t).Config(t)
+		cfg.Port = 1
+		var lost *remote.ConnectionError
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if err := sshtest.Host(t, cfg).Reach(ctx); !errors.As(err, &lost) || !lost.Unsent {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestDisconnect(t *testing.T) {
+	server := sshtest.Start(t)
+	h := sshtest.Host(t, server.Config(t))
+	h.Disconnect() // from nothing
+	for range 3 {
+		if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"true"}}); err != nil {
+			t.Fatal(err)
+		}
+		h.Disconnect()
+		h.Disconnect()
+	}
+	if server.Dials() != 3 {
+		t.Errorf("%d connections, want 3", server.Dials())
+	}
+}

@@ -3,14 +3,11 @@ package ssh
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/kup-project/kup/internal/remote"
-	"github.com/skeema/knownhosts"
 	xssh "golang.org/x/crypto/ssh"
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
 )
@@ -27,23 +24,15 @@ type verifier struct {
 	refused *HostKeyError // the verdict, when it is no
 }
 
-// newVerifier reads the known_hosts files anew: the operator may have mended them.
-func newVerifier(host string, via []Config, c *Config) (*verifier, error) {
+// newVerifier judges by the known_hosts files as they are now.
+func newVerifier(host string, via []Config, c *Config, t *trusted) (*verifier, error) {
 	v := &verifier{host: host, files: c.KnownHosts, via: via, address: c.Address, target: c.endpoint()}
-	var present []string
-	for _, f := range c.KnownHosts {
-		if _, err := os.Stat(f); err == nil {
-			present = append(present, f)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: known hosts: %w", host, err)
-		}
-	}
-	db, err := knownhosts.NewDB(present...)
+	keys, err := t.in(c.KnownHosts)
 	if err != nil {
-		return nil, fmt.Errorf("%s: known hosts: %w; mend or remove that line", host, err)
+		return nil, fmt.Errorf("%s: %w", host, err)
 	}
-	v.check = db.HostKeyCallback()
-	v.known = db.HostKeyAlgorithms(v.target)
+	v.check = keys.HostKeyCallback()
+	v.known = keys.HostKeyAlgorithms(v.target)
 	return v, nil
 }
 

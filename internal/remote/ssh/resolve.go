@@ -24,20 +24,24 @@ const maxBastions = 8
 // ClientConfig is an OpenSSH client configuration. HostName, User, Port,
 // IdentityFile, IdentitiesOnly, ProxyJump, UserKnownHostsFile and
 // GlobalKnownHostsFile are honoured; ProxyCommand is refused, everything else is ignored.
+//
+// Hosts that one of it resolved share the identities they opened and the known_hosts
+// files they read.
 type ClientConfig struct {
-	path string
-	file *ssh_config.Config
+	path   string
+	file   *ssh_config.Config
+	shared *shared
 }
 
 // LoadClientConfig reads an OpenSSH client configuration, ~/.ssh/config as a
 // rule. A file that does not exist, and the path "", give an empty one.
 func LoadClientConfig(path string) (*ClientConfig, error) {
 	if path == "" {
-		return &ClientConfig{}, nil
+		return &ClientConfig{shared: newShared()}, nil
 	}
 	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &ClientConfig{path: path}, nil
+		return &ClientConfig{path: path, shared: newShared()}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("SSH configuration: %w", err)
@@ -46,7 +50,7 @@ func LoadClientConfig(path string) (*ClientConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("SSH configuration %s: %w; name another file in ssh.config, or none to ignore it", path, err)
 	}
-	return &ClientConfig{path: path, file: file}, nil
+	return &ClientConfig{path: path, file: file, shared: newShared()}, nil
 }
 
 // Resolve completes cfg. What it says wins; what is empty comes from the client
@@ -62,6 +66,7 @@ func (c *ClientConfig) Resolve(cfg Config, bastions string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("%s: %w", cfg.Name, err)
 	}
+	out.shared = c.shared
 	if bastions == "" {
 		bastions = jump
 	}

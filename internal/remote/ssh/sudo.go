@@ -44,6 +44,18 @@ func (h *Host) asRoot(ctx context.Context, argv []string, stdin io.Reader) ([]st
 	return append([]string{"sudo", "-S", "-p", "", "--", "sh", "-c", afterMark, mark}, argv...), io.MultiReader(input...), nil
 }
 
+// hasRoot tells whether it is known how root is gained; not while that is being found
+// out.
+func (h *Host) hasRoot() bool {
+	select {
+	case h.sudo.asking <- struct{}{}:
+		defer func() { <-h.sudo.asking }()
+		return h.sudo.settled
+	default:
+		return false
+	}
+}
+
 // gainRoot finds out once how root is gained, with a command that does nothing:
 // a wrong password costs one failed attempt, whatever is run later.
 func (h *Host) gainRoot(ctx context.Context) ([]byte, error) {

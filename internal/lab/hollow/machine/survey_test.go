@@ -59,9 +59,12 @@ func look(t *testing.T, s *site, hosts ...*host) cluster.Facts {
 	for _, h := range hosts {
 		in.Hosts[h.Name()] = connection{h}
 	}
-	f, err := survey.Survey(t.Context(), in)
+	f, scan, err := survey.Survey(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(scan.Unchecked) > 0 || len(scan.Startup) != len(hosts) || len(scan.HostStates) != len(hosts) {
+		t.Errorf("of %d hosts it scanned %d and %d; unchecked: %q", len(hosts), len(scan.Startup), len(scan.HostStates), scan.Unchecked)
 	}
 	return f
 }
