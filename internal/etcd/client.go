@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
@@ -107,8 +108,23 @@ func (m *member) dial(ctx context.Context, _ string) (net.Conn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dialErr = err
-	return conn, err
+	if err != nil {
+		return nil, err
+	}
+	return buffered{conn, bufio.NewReaderSize(conn, readAhead)}, nil
 }
+
+// readAhead is how much is read from a node at once: every read of a forwarded
+// connection is acknowledged to the node.
+const readAhead = 128 << 10
+
+// buffered is a connection that is read in large pieces.
+type buffered struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (b buffered) Read(p []byte) (int, error) { return b.reader.Read(p) }
 
 // drop forgets a client that does not serve any more and tells why it did not.
 func (m *member) drop(c *clientv3.Client) error {

@@ -11,6 +11,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 )
 
 // snapshotTries bounds how often a snapshot is taken anew because the store was
@@ -160,7 +161,7 @@ func (m *member) save(ctx context.Context, path string, also io.Writer, done fun
 func receive(ctx context.Context, c *clientv3.Client, to io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream when the file cannot be written
-	in, err := pb.NewMaintenanceClient(c.ActiveConnection()).Snapshot(ctx, &pb.SnapshotRequest{})
+	in, err := pb.NewMaintenanceClient(c.ActiveConnection()).Snapshot(ctx, &pb.SnapshotRequest{}, grpc.ForceCodecV2(newChunks()))
 	if err != nil {
 		return cmp.Or(ctx.Err(), err)
 	}

@@ -5,30 +5,44 @@ import "strings"
 // Quote turns an argv list into one line for a POSIX shell. It is the only
 // place where kup quotes.
 func Quote(argv []string) string {
-	words := make([]string, len(argv))
-	for i, a := range argv {
-		words[i] = quoteWord(a)
+	size := len(argv)
+	for _, word := range argv {
+		size += len(word) + len(`''`) + strings.Count(word, "'")*len(quotedQuote)
 	}
-	// Unquoted, a first word such as A=b would be an assignment, not a program.
-	if len(argv) > 0 && words[0] == argv[0] && strings.Contains(argv[0], "=") {
-		words[0] = "'" + argv[0] + "'"
+	var line strings.Builder
+	line.Grow(size)
+	for i, word := range argv {
+		if i > 0 {
+			line.WriteByte(' ')
+		}
+		// Unquoted, a first word such as A=b would be an assignment, not a program.
+		quoteWord(&line, word, i == 0 && strings.Contains(word, "="))
 	}
-	return strings.Join(words, " ")
+	return line.String()
 }
 
 // Display is Quote for people; the two agree so that a shown command can be pasted.
 func Display(argv []string) string { return Quote(argv) }
 
-func quoteWord(s string) string {
-	if s == "" {
-		return "''"
+// quotedQuote is a quote inside of quotes.
+const quotedQuote = `'\''`
+
+func quoteWord(line *strings.Builder, s string, always bool) {
+	if s != "" && !always && strings.IndexFunc(s, func(r rune) bool { return !isPlain(r) }) < 0 {
+		line.WriteString(s)
+		return
 	}
-	for _, r := range s {
-		if !isPlain(r) {
-			return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	line.WriteByte('\'')
+	for {
+		before, after, found := strings.Cut(s, "'")
+		line.WriteString(before)
+		if !found {
+			break
 		}
+		line.WriteString(quotedQuote)
+		s = after
 	}
-	return s
+	line.WriteByte('\'')
 }
 
 func isPlain(r rune) bool {
