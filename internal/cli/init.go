@@ -41,7 +41,7 @@ func runInit(ctx context.Context, sys *system, g *global, force bool) error {
 	if err != nil {
 		return err
 	}
-	facts, err := api.Observe(ctx)
+	facts, err := api.Facts(ctx)
 	if err != nil {
 		return err
 	}

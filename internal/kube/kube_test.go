@@ -148,7 +148,7 @@ func TestObserveWithoutMetrics(t *testing.T) {
 
 // observeFake leaves out what a fake clientset has no REST client for.
 func (c *Client) observeFake() (cluster.Facts, error) {
-	return c.observe(context.Background(), func(context.Context) ([]cluster.DeprecatedRequest, error) { return nil, nil })
+	return c.Facts(context.Background())
 }
 
 func TestBudgetsOfOldServers(t *testing.T) {

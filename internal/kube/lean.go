@@ -2,6 +2,7 @@ package kube
 
 import (
 	"bytes"
+	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	corev1 "k8s.io/api/core/v1"
@@ -45,7 +46,8 @@ func (c leanCodecs) SupportedMediaTypes() []runtime.SerializerInfo {
 
 type leanSerializer struct{ runtime.Serializer }
 
-// Decode implements runtime.Decoder.
+// Decode implements runtime.Decoder. It writes over the data, which nobody needs after it:
+// they are an answer that was read for it.
 func (s leanSerializer) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
 	var items *message
 	switch into.(type) {
@@ -55,9 +57,11 @@ func (s leanSerializer) Decode(data []byte, defaults *schema.GroupVersionKind, i
 		items = leanNodes
 	}
 	if body, isProtobuf := bytes.CutPrefix(data, protobufMark); isProtobuf && items != nil {
-		if short, err := items.lean(bytes.Clone(protobufMark), body); err == nil {
-			data = short // and otherwise the decoder says what is wrong with it
+		n, err := items.shorten(body)
+		if err != nil {
+			return nil, nil, fmt.Errorf("a %T in protobuf: %w", into, err)
 		}
+		data = data[:len(protobufMark)+n]
 	}
 	return s.Serializer.Decode(data, defaults, into)
 }
@@ -119,45 +123,49 @@ var (
 	leanNodes = listOf(without().with(1, leanMeta).with(3, leanNodeStatus))
 )
 
-// lengthBytes is what the length of a message that was shortened takes: a varint need
-// not be as short as it can be.
-const lengthBytes = 5
-
-// lean appends what is left of a message to out.
-func (m *message) lean(out, in []byte) ([]byte, error) {
-	copied := 0 // of what was read
+// shorten moves what is left of a message to its beginning and gives how long that is.
+func (m *message) shorten(in []byte) (int, error) {
+	left, kept := 0, 0 // bytes that are left, and those of in that are among them or out
+	keep := func(from, to int) { left, kept = left+copy(in[left:], in[from:to]), to }
 	for at := 0; at < len(in); {
 		number, kind, tag := protowire.ConsumeTag(in[at:])
 		if tag < 0 {
-			return nil, protowire.ParseError(tag)
+			return 0, protowire.ParseError(tag)
 		}
 		content := at + tag
 		size := protowire.ConsumeFieldValue(number, kind, in[content:])
 		if size < 0 {
-			return nil, protowire.ParseError(size)
+			return 0, protowire.ParseError(size)
 		}
 		end := content + size
 		switch {
 		case number >= knownFields:
 		case m.out[number]:
-			out, copied = append(out, in[copied:at]...), end
+			keep(kept, at)
+			kept = end
 		case m.below[number] != nil && kind == protowire.BytesType:
-			value, _ := protowire.ConsumeBytes(in[content:end])
-			out = append(out, in[copied:content]...)
-			start := len(out) + lengthBytes
-			var err error
-			if out, err = m.below[number].lean(append(out, make([]byte, lengthBytes)...), value); err != nil {
-				return nil, err
+			length := size - len(valueOf(in[content:end])) // bytes that tell it
+			keep(kept, content+length)
+			n, err := m.below[number].shorten(in[content+length : end])
+			if err != nil {
+				return 0, err
 			}
-			putLength(out[start-lengthBytes:start], len(out)-start)
-			copied = end
+			putLength(in[left-length:left], n)
+			keep(kept, kept+n)
+			kept = end
 		}
 		at = end
 	}
-	return append(out, in[copied:]...), nil
+	keep(kept, len(in))
+	return left, nil
 }
 
-// putLength writes a varint that fills its place.
+func valueOf(field []byte) []byte {
+	value, _ := protowire.ConsumeBytes(field)
+	return value
+}
+
+// putLength writes a varint that fills its place: it need not be as short as it can be.
 func putLength(place []byte, n int) {
 	for i := range place {
 		place[i] = byte(n>>(7*i))&0x7f | 0x80

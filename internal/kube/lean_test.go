@@ -165,10 +165,19 @@ func FuzzLean(f *testing.F) {
 	f.Add(b.Bytes()[:b.Len()/2])
 	f.Fuzz(func(t *testing.T, data []byte) {
 		codec := leanCodec()
-		_, _, full := codec.Serializer.Decode(data, nil, &corev1.PodList{})
-		_, _, lean := codec.Decode(data, nil, &corev1.PodList{})
-		if full == nil && lean != nil {
-			t.Errorf("only the lean reader fails: %v", lean)
+		var full, lean corev1.PodList
+		_, _, fullErr := codec.Serializer.Decode(data, nil, &full)
+		_, _, leanErr := codec.Decode(bytes.Clone(data), nil, &lean)
+		if fullErr != nil {
+			return
+		}
+		if leanErr != nil || len(full.Items) != len(lean.Items) {
+			t.Fatalf("only the lean reader fails: %v", leanErr)
+		}
+		for i := range full.Items {
+			if full.Items[i].Name != lean.Items[i].Name || full.Items[i].Spec.NodeName != lean.Items[i].Spec.NodeName {
+				t.Errorf("pod %d differs", i)
+			}
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kup-project/kup/pkg/cluster"
 )
@@ -15,12 +16,26 @@ import (
 const (
 	metricDeprecated = "apiserver_requested_deprecated_apis"
 	maxMetricLine    = 1 << 20
+	// forMetrics is how long reading them may take: on a large cluster they are tens of
+	// megabytes, of which one metric is wanted.
+	forMetrics = 10 * time.Second
 )
 
 // DeprecatedRequests reads which API versions on their way out were asked for
 // since the API server started. Behind a load balancer this is one of several
-// servers; [APIServer.DeprecatedRequests] asks a particular one.
+// servers; [APIServer.DeprecatedRequests] asks a particular one. It gives up after
+// ten seconds.
 func (c *Client) DeprecatedRequests(ctx context.Context) ([]cluster.DeprecatedRequest, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, forMetrics, fmt.Errorf("not read within %s", forMetrics))
+	defer cancel()
+	out, err := c.deprecatedRequests(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("metrics of the API server: %w", context.Cause(ctx))
+	}
+	return out, err
+}
+
+func (c *Client) deprecatedRequests(ctx context.Context) ([]cluster.DeprecatedRequest, error) {
 	body, err := c.clientset.Discovery().RESTClient().Get().AbsPath("/metrics").Stream(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("metrics of the API server: %w", err)

@@ -114,6 +114,12 @@ func unpackRelease(packed []byte) (cluster.Release, error) {
 	return out, nil
 }
 
+// maybeProvisional is false for a document that names no alpha or beta version however
+// it is read: most of them, which need not be parsed. A backslash may spell anything.
+func maybeProvisional(document []byte) bool {
+	return bytes.Contains(document, []byte("alpha")) || bytes.Contains(document, []byte("beta")) || bytes.IndexByte(document, '\\') >= 0
+}
+
 // provisionalObjects are those in an alpha or beta version. A document that is
 // not YAML is passed over: Helm itself has applied the others.
 func provisionalObjects(manifest string) []cluster.Manifest {
@@ -122,6 +128,9 @@ func provisionalObjects(manifest string) []cluster.Manifest {
 		document, err := documents.Read()
 		if err != nil {
 			return out
+		}
+		if !maybeProvisional(document) {
+			continue
 		}
 		var object metav1.PartialObjectMetadata
 		if yaml.Unmarshal(document, &object) == nil && provisional(object.APIVersion) {

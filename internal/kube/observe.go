@@ -11,14 +11,40 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
-// Observe gathers all that the API tells. Parts that these credentials may not
-// see are named in Unchecked; nodes must be seen. The hosts' own facts and
-// etcd's members are left to the survey.
+// Observe gathers all that the API tells: [Client.Facts], and the requests for
+// deprecated APIs, which the rest can do without.
 func (c *Client) Observe(ctx context.Context) (cluster.Facts, error) {
 	return c.observe(ctx, c.DeprecatedRequests)
 }
 
 func (c *Client) observe(ctx context.Context, deprecated func(context.Context) ([]cluster.DeprecatedRequest, error)) (cluster.Facts, error) {
+	var facts cluster.Facts
+	var requests []cluster.DeprecatedRequest
+	var requestsErr error
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		facts, err = c.Facts(ctx)
+		return err
+	})
+	g.Go(func() error {
+		requests, requestsErr = deprecated(ctx)
+		return ctx.Err()
+	})
+	if err := g.Wait(); err != nil {
+		return cluster.Facts{}, err
+	}
+	if facts.DeprecatedRequests = requests; requestsErr != nil {
+		facts.Unchecked = append(facts.Unchecked, notRead("requests for deprecated APIs", requestsErr))
+		slices.Sort(facts.Unchecked)
+	}
+	return facts, nil
+}
+
+// Facts gathers what the API tells, but for the requests for deprecated APIs, which
+// stand among all metrics and take long to read. Parts that these credentials may not
+// see are named in Unchecked; nodes must be seen. The hosts' own facts and etcd's
+// members are left to the survey.
+func (c *Client) Facts(ctx context.Context) (cluster.Facts, error) {
 	o := observation{facts: cluster.Facts{Identity: c.identity}}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
@@ -45,13 +71,6 @@ func (c *Client) observe(ctx context.Context, deprecated func(context.Context) (
 		o.facts.APIServices, err = c.APIServices(ctx)
 		return err
 	}))
-	g.Go(func() (err error) {
-		// They are in the API server's metrics, which are large, and only warned of.
-		if o.facts.DeprecatedRequests, err = deprecated(ctx); err != nil && ctx.Err() == nil {
-			o.unchecked("requests for deprecated APIs", err)
-		}
-		return ctx.Err()
-	})
 	if err := g.Wait(); err != nil {
 		return cluster.Facts{}, fmt.Errorf("observe the cluster: %w", err)
 	}
@@ -71,13 +90,13 @@ func (o *observation) part(what string, observe func() error) func() error {
 		if !apierrors.IsForbidden(err) {
 			return err
 		}
-		o.unchecked(what, err)
+		o.mutex.Lock()
+		defer o.mutex.Unlock()
+		o.facts.Unchecked = append(o.facts.Unchecked, notRead(what, err))
 		return nil
 	}
 }
 
-func (o *observation) unchecked(what string, err error) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	o.facts.Unchecked = append(o.facts.Unchecked, fmt.Sprintf("%s could not be read: %v", what, err))
+func notRead(what string, err error) string {
+	return fmt.Sprintf("%s could not be read: %v", what, err)
 }

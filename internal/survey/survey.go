@@ -15,7 +15,9 @@ import (
 
 // API is what the cluster's API tells.
 type API interface {
-	Observe(ctx context.Context) (cluster.Facts, error)
+	Facts(ctx context.Context) (cluster.Facts, error)
+	// DeprecatedRequests belong to the facts, but can take long to read.
+	DeprecatedRequests(ctx context.Context) ([]cluster.DeprecatedRequest, error)
 	// ClusterConfiguration is kubeadm's, as stored; empty when there is none.
 	ClusterConfiguration(ctx context.Context) (string, error)
 }
@@ -109,6 +111,7 @@ func (s *survey) survey(ctx context.Context) error {
 	}
 	err := s.observe(beside)
 	if err == nil {
+		g.Go(func() error { return s.deprecated(beside) })
 		g.Go(func() error { return s.etcd(beside) })
 		if s.in.Beside != nil {
 			at := s.standsAt()
@@ -151,7 +154,7 @@ func (s *survey) observe(ctx context.Context) error {
 		config, configErr = s.in.API.ClusterConfiguration(ctx)
 		return nil // what depends on it names it
 	})
-	facts, err := s.in.API.Observe(ctx)
+	facts, err := s.in.API.Facts(ctx)
 	_ = g.Wait() // it gives no error
 	if err != nil {
 		return err
@@ -170,6 +173,21 @@ func (s *survey) unchecked(format string, args ...any) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	s.facts.Unchecked = append(s.facts.Unchecked, sentence(format, args...))
+}
+
+// deprecated reads which API versions on their way out are asked for.
+func (s *survey) deprecated(ctx context.Context) error {
+	requests, err := s.in.API.DeprecatedRequests(ctx)
+	if ctx.Err() != nil {
+		return fmt.Errorf("survey the cluster: %w", ctx.Err())
+	}
+	if err != nil {
+		s.unchecked("requests for deprecated APIs could not be read: %v", err)
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.facts.DeprecatedRequests = requests
+	return nil
 }
 
 // etcd connects to the store and reads it.

@@ -106,11 +106,20 @@ func recorded(t *testing.T, name string) *host {
 }
 
 type api struct {
-	facts  cluster.Facts
-	config string
+	facts      cluster.Facts
+	config     string
+	metricsErr error
 }
 
-func (a api) Observe(context.Context) (cluster.Facts, error) { return a.facts, nil }
+func (a api) Facts(context.Context) (cluster.Facts, error) {
+	f := a.facts
+	f.Nodes = slices.Clone(f.Nodes)
+	return f, nil
+}
+
+func (a api) DeprecatedRequests(context.Context) ([]cluster.DeprecatedRequest, error) {
+	return []cluster.DeprecatedRequest{{Group: "policy", Version: "v1beta1", Resource: "podsecuritypolicies"}}, a.metricsErr
+}
 
 func (a api) ClusterConfiguration(context.Context) (string, error) { return a.config, nil }
 
@@ -181,7 +190,7 @@ func TestSurvey(t *testing.T) {
 	if worker.Pool != "default" || worker.CRISocket != "unix:///run/containerd/containerd.sock" || worker.Host == nil || len(worker.Host.Certificates) > 0 {
 		t.Errorf("%+v", worker)
 	}
-	if f.At.IsZero() || len(f.Etcd.Members) != 1 {
+	if f.At.IsZero() || len(f.DeprecatedRequests) != 1 || len(f.Etcd.Members) != 1 {
 		t.Errorf("%+v", f.Etcd)
 	}
 	if want := []string{"visit /etc/kubernetes/patches  " + openFlags() + " v1.33."}; !slices.Equal(w.calls, want) {
@@ -275,6 +284,7 @@ func TestUnchecked(t *testing.T) {
 		want   string
 	}{
 		{"no hosts", func(in *Input, _ *api, _ *host) { in.Hosts = nil }, "no host was surveyed over SSH"},
+		{"no metrics", func(_ *Input, a *api, _ *host) { a.metricsErr = errors.New("too slow") }, "requests for deprecated APIs could not be read: too slow"},
 		{"no etcd", func(in *Input, _ *api, _ *host) { in.Etcd = nil }, "etcd was not reached"},
 		{"etcd fails", func(in *Input, _ *api, _ *host) { in.Etcd = store{err: errors.New("no quorum")}.etcd }, "etcd could not be read: no quorum"},
 		{"host fails", func(_ *Input, _ *api, h *host) {

@@ -83,7 +83,7 @@ func (p *parts) plan() error {
 		{"lay out the plan", p.build},
 		{judging, p.judge},
 		// What the survey is made of, once more and each alone.
-		{"of the survey: facts of the API", func() error { _, err := p.api.Observe(p.ctx); return err }},
+		{"of the survey: facts of the API", func() error { _, err := p.api.Facts(p.ctx); return err }},
 		{"of the survey: pods and nodes", func() error { _, err := p.api.Placement(p.ctx); return err }},
 		{"of the survey: objects", func() error { _, err := p.api.Objects(p.ctx); return err }},
 		{"of the survey: the store", func() error { _, err := p.Stored(p.ctx, ""); return err }},

@@ -17,7 +17,7 @@ import (
 // api answers the survey out of the store.
 type api struct{ *site }
 
-func (a api) Observe(context.Context) (cluster.Facts, error) {
+func (a api) Facts(context.Context) (cluster.Facts, error) {
 	v, err := a.config.Version()
 	f := cluster.Facts{}
 	f.Kubeadm.ClusterVersion = v
@@ -39,6 +39,8 @@ func (a api) Observe(context.Context) (cluster.Facts, error) {
 	}
 	return f, err
 }
+
+func (api) DeprecatedRequests(context.Context) ([]cluster.DeprecatedRequest, error) { return nil, nil }
 
 func (a api) ClusterConfiguration(context.Context) (string, error) {
 	u, err := a.store.Get(corev1.SchemeGroupVersion.WithResource("configmaps"), metav1.NamespaceSystem, "kubeadm-config")
