@@ -28,7 +28,7 @@ func filled(v reflect.Value, depth int) {
 		v.Set(reflect.ValueOf(resource.MustParse("17Mi")))
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the kinds that API types have
 	case reflect.Pointer:
 		if depth > 12 { // a type that holds itself
 			return

@@ -280,7 +280,7 @@ func numbered(i int, ballast string) corev1.Pod {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, Namespace: fmt.Sprintf("ns-%d", i%50), Labels: map[string]string{"app": app, "statefulset.kubernetes.io/pod-name": name},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: app, Controller: new(true)}},
-			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f":"` + ballast + `"}`)}}},
+			ManagedFields:   []metav1.ManagedFieldsEntry{{Manager: "kubelet", FieldsV1: metav1.NewFieldsV1(`{"f":"` + ballast + `"}`)}},
 		},
 		Spec: corev1.PodSpec{
 			NodeName: fmt.Sprintf("w-%d", i%50),
