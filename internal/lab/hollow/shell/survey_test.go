@@ -171,11 +171,12 @@ func TestImageScripts(t *testing.T) {
 func TestBinaryScripts(t *testing.T) {
 	const sum = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881" // of x
 	curl := func(_ context.Context, p *shell.Process) int {
-		if !slices.Contains(p.Args, "-o") {
+		to := slices.Index(p.Args, "-o") + 1
+		if to == 0 {
 			_, _ = fmt.Fprintln(p.Stdout, strings.ToUpper(sum))
 			return 0
 		}
-		if err := p.FS.WriteFile(p.Args[len(p.Args)-2], []byte("x"), 0o644); err != nil {
+		if err := p.FS.WriteFile(p.Args[to], []byte("x"), 0o644); err != nil {
 			return p.Errorf("%v", err)
 		}
 		return 0
