@@ -341,8 +341,17 @@ func (s *session) recheck(ctx context.Context, p *plan.Plan, given map[string]st
 	if facts.Available == nil {
 		facts.Available = p.Facts.Available
 	}
+	for _, u := range since(p.Facts.Unchecked, facts.Unchecked) {
+		s.sys.tell("not checked now, and it was when the plan was made: %s", u)
+	}
 	findings := s.check(facts, seen, path, p.DrainWaves(), together(p.Accepted, given))
 	return findings, needless(given, findings)
+}
+
+// since gives what could not be observed now and could when the plan was made: the
+// plan's notices do not tell of it, and a rule that saw nothing finds nothing.
+func since(planned, now []string) []string {
+	return slices.DeleteFunc(slices.Clone(now), func(u string) bool { return slices.Contains(planned, u) })
 }
 
 // foreignPlanError is a plan that was made for another cluster.
