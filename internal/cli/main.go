@@ -28,7 +28,10 @@ type system struct {
 // Main runs kup with the given arguments and returns the exit code. The first
 // SIGINT or SIGTERM asks the command to end at its next boundary; the second
 // cancels what is waiting.
-func Main(args []string) int { return Run(args, Seams{}) }
+func Main(args []string) int {
+	tuneMemory()
+	return Run(args, Seams{})
+}
 
 // Run is Main for tests that take hold of kup at its seams.
 func Run(args []string, seams Seams) int {

@@ -39,6 +39,7 @@ type Client struct {
 	config    *rest.Config
 	clientset kubernetes.Interface
 	lean      corev1client.CoreV1Interface // for reading many pods and nodes, see newLean
+	core      rest.Interface               // for what no typed client does, see podsAtOnce
 	dynamic   dynamic.Interface
 	identity  cluster.Identity
 }
@@ -93,7 +94,7 @@ func newClient(config *rest.Config, patience *atomic.Int64) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: config, clientset: clientset, lean: lean, dynamic: dyn}, nil
+	return &Client{config: config, clientset: clientset, lean: lean, core: clientset.CoreV1().RESTClient(), dynamic: dyn}, nil
 }
 
 // load resolves the kubeconfig without ever falling back to a service account.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes/scheme"
+	fakerest "k8s.io/client-go/rest/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -26,7 +29,12 @@ func fakeClient(objects ...runtime.Object) (*Client, *fake.Clientset) {
 	set := fake.NewClientset(objects...)
 	services := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 		map[schema.GroupVersionResource]string{{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}: "APIServiceList"})
-	return &Client{clientset: set, lean: set.CoreV1(), dynamic: services, identity: cluster.Identity{UID: "u"}}, set
+	// What no fake does: pods are read page by page then.
+	core := &fakerest.RESTClient{
+		NegotiatedSerializer: scheme.Codecs.WithoutConversion(), GroupVersion: corev1.SchemeGroupVersion,
+		Resp: &http.Response{StatusCode: http.StatusNotAcceptable, Body: http.NoBody},
+	}
+	return &Client{clientset: set, lean: set.CoreV1(), core: core, dynamic: services, identity: cluster.Identity{UID: "u"}}, set
 }
 
 func node(name string, labels map[string]string) *corev1.Node {

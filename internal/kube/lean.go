@@ -119,7 +119,8 @@ var (
 	// images, volumesInUse, volumesAttached
 	leanNodeStatus = without(8, 9, 10)
 
-	leanPods  = listOf(without().with(1, leanMeta).with(2, leanPodSpec).with(3, leanPodStatus))
+	leanPod   = without().with(1, leanMeta).with(2, leanPodSpec).with(3, leanPodStatus)
+	leanPods  = listOf(leanPod)
 	leanNodes = listOf(without().with(1, leanMeta).with(3, leanNodeStatus))
 )
 

@@ -19,8 +19,19 @@ const (
 	defaultScheduler = corev1.DefaultSchedulerName
 )
 
+// pods reads all pods in one piece, or, where that fails, page by page: a server may
+// have no protobuf, and a slow line more to carry than an answer may take.
 func (p *placing) pods(ctx context.Context) error {
 	seen := map[string]bool{} // by namespace/name: a list that goes on at another revision may repeat
+	again := func() {
+		p.out.Pods, p.out.Ending = nil, 0
+		clear(seen)
+	}
+	err := podsAtOnce(ctx, p.client.core, func(pod *corev1.Pod) error { return p.pod(ctx, pod) })
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	again()
 	return eachPage(ctx, p.client.lean.Pods(metav1.NamespaceAll).List, func(l *corev1.PodList) error {
 		for i := range l.Items {
 			if name := podName(&l.Items[i]); !seen[name] {
@@ -31,10 +42,7 @@ func (p *placing) pods(ctx context.Context) error {
 			}
 		}
 		return nil
-	}, func() {
-		p.out.Pods, p.out.Ending = nil, 0
-		clear(seen)
-	})
+	}, again)
 }
 
 func (p *placing) pod(ctx context.Context, pod *corev1.Pod) error {

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -223,52 +224,112 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// paged answers lists in pages; pods are as many as given, three in each
-// StatefulSet, with what pods usually carry besides. The page after expire is
-// answered with 410 once, offering another token. It answers in protobuf where that is
-// accepted, unless it is plain.
-func paged(pods, expire int, plain bool, requests *atomic.Int64) func(http.ResponseWriter, *http.Request) bool {
+// store answers lists, those of pods in one piece where no limit is given. Pods are as
+// many as given, three in each StatefulSet, with what pods usually carry besides.
+type store struct {
+	pods     int
+	expire   int  // the page after it is answered with 410, offering another token; 0: none
+	plain    bool // it knows no protobuf
+	breaks   int  // after how many bytes an answer in one piece breaks off; 0: never
+	requests atomic.Int64
+}
+
+func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kinds := map[string]string{
 		"/api/v1/nodes": "NodeList", "/api/v1/persistentvolumes": "PersistentVolumeList", "/apis/apps/v1/deployments": "DeploymentList",
 		"/apis/apps/v1/statefulsets": "StatefulSetList", "/apis/apps/v1/daemonsets": "DaemonSetList", "/apis/policy/v1/poddisruptionbudgets": "PodDisruptionBudgetList",
 	}
+	s.requests.Add(1)
+	w.Header().Set("Content-Type", "application/json")
+	if kind := kinds[r.URL.Path]; kind != "" {
+		fmt.Fprintf(w, `{"kind":%q,"items":[]}`, kind)
+		return
+	}
+	token, accept := r.URL.Query().Get("continue"), r.Header.Get("Accept")
+	if s.expire > 0 && token == strconv.Itoa(s.expire) {
+		w.WriteHeader(http.StatusGone)
+		fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410,"metadata":{"continue":"new-%d"}}`, s.expire)
+		return
+	}
+	if s.plain && !strings.Contains(accept, apiruntime.ContentTypeJSON) {
+		w.WriteHeader(http.StatusNotAcceptable)
+		return
+	}
+	from, _ := strconv.Atoi(strings.TrimPrefix(token, "new-"))
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	to := s.pods
+	if limit > 0 {
+		to = min(from+limit, s.pods)
+	}
+	next := ""
+	if to < s.pods {
+		next = strconv.Itoa(to)
+	}
+	list := &corev1.PodList{ListMeta: metav1.ListMeta{Continue: next, ResourceVersion: "7"}}
 	ballast := strings.Repeat("x", 3000)
-	return func(w http.ResponseWriter, r *http.Request) bool {
-		w.Header().Set("Content-Type", "application/json")
-		if kind := kinds[r.URL.Path]; kind != "" {
-			requests.Add(1)
-			fmt.Fprintf(w, `{"kind":%q,"items":[]}`, kind)
-			return true
-		}
-		if r.URL.Path != "/api/v1/pods" {
-			return false
-		}
-		requests.Add(1)
-		token := r.URL.Query().Get("continue")
-		if expire > 0 && token == strconv.Itoa(expire) {
-			w.WriteHeader(http.StatusGone)
-			fmt.Fprintf(w, `{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410,"metadata":{"continue":"new-%d"}}`, expire)
-			return true
-		}
-		from, _ := strconv.Atoi(strings.TrimPrefix(token, "new-"))
-		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
-		to := min(from+limit, pods)
-		next := ""
-		if to < pods {
-			next = strconv.Itoa(to)
-		}
-		list := &corev1.PodList{ListMeta: metav1.ListMeta{Continue: next}}
-		for i := from; i < to; i++ {
-			list.Items = append(list.Items, numbered(i, ballast))
-		}
-		media := apiruntime.ContentTypeJSON
-		if strings.Contains(r.Header.Get("Accept"), apiruntime.ContentTypeProtobuf) && !plain {
-			media = apiruntime.ContentTypeProtobuf
-		}
-		info, _ := apiruntime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), media)
-		w.Header().Set("Content-Type", media)
-		_ = scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion).Encode(list, w)
-		return true
+	for i := from; i < to; i++ {
+		list.Items = append(list.Items, numbered(i, ballast))
+	}
+	media := apiruntime.ContentTypeJSON
+	if strings.Contains(accept, apiruntime.ContentTypeProtobuf) && !s.plain {
+		media = apiruntime.ContentTypeProtobuf
+	}
+	info, _ := apiruntime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), media)
+	w.Header().Set("Content-Type", media)
+	var body bytes.Buffer
+	_ = scheme.Codecs.EncoderForVersion(info.Serializer, corev1.SchemeGroupVersion).Encode(list, &body)
+	if limit == 0 && s.breaks > 0 {
+		body.Truncate(s.breaks)
+	}
+	_, _ = w.Write(body.Bytes())
+}
+
+// connected is a client of the store.
+func connected(tb testing.TB, s *store) *Client {
+	tb.Helper()
+	server := httptest.NewServer(s)
+	tb.Cleanup(server.Close)
+	c, err := newClient(&rest.Config{Host: server.URL}, new(atomic.Int64))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// TestPodsOfEveryServer: in one piece or in pages, in protobuf or not, each pod is there
+// once.
+func TestPodsOfEveryServer(t *testing.T) {
+	const pods, others = 1700, 6
+	for name, tc := range map[string]struct {
+		store    *store
+		requests int64
+	}{
+		"in one piece":             {&store{}, 1},
+		"no protobuf":              {&store{plain: true}, 1 + 4},
+		"breaks off":               {&store{breaks: 100_000}, 1 + 4},
+		"breaks off before a list": {&store{breaks: 4}, 1 + 4},
+		"a page is gone":           {&store{breaks: 100_000, expire: 500}, 1 + 4 + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.store.pods = pods
+			p, err := connected(t, tc.store).Placement(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := map[string]bool{}
+			for _, pod := range p.Pods {
+				names[pod.Namespace+"/"+pod.Name] = true
+				if pod.Controller < 0 || !pod.Ready || p.Specs[pod.Spec].Requests.MilliCPU != 100 {
+					t.Fatalf("%+v", pod)
+				}
+			}
+			if len(names) != pods || len(p.Pods) != pods {
+				t.Errorf("%d pods, %d names, want %d", len(p.Pods), len(names), pods)
+			}
+			if got := tc.store.requests.Load() - others; got != tc.requests {
+				t.Errorf("%d requests for pods, want %d", got, tc.requests)
+			}
+		})
 	}
 }
 
@@ -297,15 +358,8 @@ func numbered(i int, ballast string) corev1.Pod {
 
 // BenchmarkPlacement reads 50,000 pods of about 4 KiB.
 func BenchmarkPlacement(b *testing.B) {
-	var requests atomic.Int64
-	answer := paged(50000, 0, false, &requests)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { answer(w, r) }))
-	defer s.Close()
-	patience := new(atomic.Int64)
-	c, err := newClient(&rest.Config{Host: s.URL}, patience)
-	if err != nil {
-		b.Fatal(err)
-	}
+	s := &store{pods: 50000}
+	c := connected(b, s)
 	for b.Loop() {
 		p, err := c.Placement(b.Context())
 		if err != nil {
@@ -316,7 +370,7 @@ func BenchmarkPlacement(b *testing.B) {
 		runtime.ReadMemStats(&m)
 		b.ReportMetric(float64(m.HeapAlloc)/(1<<20), "MiB-kept")
 		b.ReportMetric(float64(m.HeapSys)/(1<<20), "MiB-heap")
-		b.ReportMetric(float64(requests.Swap(0)), "requests")
+		b.ReportMetric(float64(s.requests.Swap(0)), "requests")
 		runtime.KeepAlive(p)
 	}
 }

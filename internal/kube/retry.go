@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -12,7 +13,8 @@ import (
 )
 
 const (
-	// perTry bounds one attempt of a call.
+	// perTry bounds how long one attempt of a call waits for its answer, and for each
+	// further piece of it.
 	perTry = 20 * time.Second
 	// firstDelay and lastDelay are the pauses between attempts; they double.
 	firstDelay = 250 * time.Millisecond
@@ -61,36 +63,62 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// try is one attempt with a body and a deadline of its own.
+// try is one attempt with a body and a deadline of its own, which is put off while the
+// answer comes in.
 func (r *retrier) try(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), perTry)
+	ctx, cancel := context.WithCancelCause(req.Context())
 	attempt := req.Clone(ctx)
 	if req.GetBody != nil {
 		body, err := req.GetBody()
 		if err != nil {
-			cancel()
+			cancel(nil)
 			return nil, err
 		}
 		attempt.Body = body
 	}
+	timer := time.AfterFunc(perTry, func() { cancel(errSilent) })
 	resp, err := r.next.RoundTrip(attempt)
 	if err != nil {
-		cancel()
-		return nil, err
+		timer.Stop()
+		defer cancel(nil)
+		return nil, silence(context.Cause(ctx), err)
 	}
-	resp.Body = &cancelled{ReadCloser: resp.Body, cancel: cancel}
+	resp.Body = &timed{ReadCloser: resp.Body, timer: timer, cancel: cancel, cause: func() error { return context.Cause(ctx) }}
 	return resp, nil
 }
 
-// cancelled ends an attempt's context with its body.
-type cancelled struct {
-	io.ReadCloser
-	cancel context.CancelFunc
+// errSilent ends an attempt that waits for too long.
+var errSilent = fmt.Errorf("nothing came for %s: %w", perTry, context.DeadlineExceeded)
+
+// silence gives the reason for an error of an attempt, given why its context ended.
+func silence(cause, err error) error {
+	if errors.Is(cause, errSilent) && !errors.Is(err, io.EOF) {
+		return cause
+	}
+	return err
 }
 
-func (c *cancelled) Close() error {
-	defer c.cancel()
-	return c.ReadCloser.Close()
+// timed is the body of an attempt's answer, and ends its context.
+type timed struct {
+	io.ReadCloser
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	cause  func() error
+}
+
+func (t *timed) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err != nil {
+		return n, silence(t.cause(), err)
+	}
+	t.timer.Reset(perTry)
+	return n, nil
+}
+
+func (t *timed) Close() error {
+	defer t.cancel(nil)
+	t.timer.Stop()
+	return t.ReadCloser.Close()
 }
 
 // repeatable tells whether a call has the same effect when it is made twice.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -242,7 +244,9 @@ func (b *bench) measure(ctx context.Context) (Result, error) {
 	output := filepath.Join(b.dir, "plan.json")
 	argv := []string{b.Kup, "plan", "--to", b.To, "-o", "json", "--file", filepath.Join(b.dir, inventoryFile)}
 	fmt.Fprintln(b.Log, "running kup plan")
+	uncollected := leaveGarbage()
 	err = profiled(b.profile("hosts.pprof"), func() error { return b.self(ctx, b.MeasureArgs(output, argv), &r.Kup) })
+	uncollected()
 	if err != nil {
 		return r, err
 	}
@@ -260,6 +264,21 @@ func (b *bench) measure(ctx context.Context) (Result, error) {
 	}
 	fmt.Fprintln(b.Log, "timing the parts of a plan")
 	return r, b.self(ctx, b.PartsArgs(b.dir, b.To, b.profile("parts.pprof")), &r.Parts)
+}
+
+// modelsMemory is how large this process may grow while a measurement goes on, in bytes.
+const modelsMemory = 6 << 30
+
+// leaveGarbage collects what there is of it, and no more until the function it returns
+// is called: going through a thousand models of hosts costs seconds of processor time
+// that kup would be short of, and a thousand hosts would not take from it.
+func leaveGarbage() (undo func()) {
+	runtime.GC()
+	limit, percent := debug.SetMemoryLimit(modelsMemory), debug.SetGCPercent(-1)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // profile is the file of a profile; empty: none is wanted.
