@@ -38,6 +38,7 @@ type preflightRun struct {
 	*badInput
 	versions string // file of what the package source is said to offer
 	goal     string // of the path
+	viewed   bool   // the views for others were compared, with the first defect
 }
 
 // runPreflight plants one defect after the other. Each must be found, by its
@@ -88,12 +89,16 @@ func isDirectory(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-func (p *preflightRun) plan(ctx context.Context) ([]finding, time.Duration, error) {
-	args := []string{"plan", "-f", p.lab.Inventory(), "--to", p.goal, "--versions-file", p.versions, "-o", "json"}
+func (p *preflightRun) arguments(output string) []string {
+	args := []string{"plan", "-f", p.lab.Inventory(), "--to", p.goal, "--versions-file", p.versions, "-o", output}
 	if dir := filepath.Join(p.dir, badManifestDir); isDirectory(dir) {
 		args = append(args, "--manifests", dir)
 	}
-	o, err := p.kup.run(ctx, nil, args...)
+	return args
+}
+
+func (p *preflightRun) plan(ctx context.Context) ([]finding, time.Duration, error) {
+	o, err := p.kup.run(ctx, nil, p.arguments("json")...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -138,6 +143,12 @@ func (p *preflightRun) try(ctx context.Context, d defect, clean []finding) (row 
 	f, ok := d.among(sick)
 	p.check(ok, "%s: %s does not find it; found: %s", d.name, d.rule, told(without(sick, clean)))
 	if ok {
+		if !p.viewed {
+			p.viewed = true
+			if err := p.compareViews(ctx, sick); err != nil {
+				return row, false, err
+			}
+		}
 		row[2], row[3], row[4] = f.Severity, f.Hop, f.Object
 		ok = p.check(f.Fix != "" && f.Why != "", "%s: the finding has no fix: %+v", d.name, f)
 		ok = p.check(strings.Contains(f.Fix, d.fix), "%s: the fix %q does not say %q", d.name, f.Fix, d.fix) && ok
