@@ -43,7 +43,13 @@ func newBalancer(ctx context.Context, address string, backends []string, interva
 		listener: listener, backends: backends, healthy: map[string]bool{}, conns: map[net.Conn]struct{}{},
 		probe: &http.Client{Timeout: probeTimeout, Transport: &http.Transport{
 			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}, //nolint:gosec // a health check, as HAProxy's "verify none"
+			TLSClientConfig: &tls.Config{
+				InsecureSkipVerify: true, //nolint:gosec // a health check, as HAProxy's "verify none"
+				MinVersion:         tls.VersionTLS12,
+				// As HAProxy does too: many checks a second, each over a connection of its own.
+				ClientSessionCache: tls.NewLRUClientSessionCache(len(backends)),
+				CurvePreferences:   []tls.CurveID{tls.X25519},
+			},
 		}},
 	}
 	ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx)) // it lives until close

@@ -81,7 +81,7 @@ func (c *chain) once(ctx context.Context, args []string) (killed bool, err error
 		"--mode", string(c.mode), "--past", c.past, "--",
 	}, args...)
 	cmd := exec.CommandContext(ctx, c.options.Program, argv...)
-	cmd.Env = append(os.Environ(), "GOGC=400") // hundreds of short runs: memory is cheaper than time
+	cmd.Env = append(os.Environ(), "GOGC="+strconv.Itoa(garbagePercent))
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	c.mu.Lock() // nothing strikes a process that is not known yet

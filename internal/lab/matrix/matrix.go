@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"text/tabwriter"
 	"time"
 
@@ -27,6 +28,10 @@ type Options struct {
 	Out     io.Writer
 }
 
+// garbagePercent lets models and short runs of kup collect seldom: memory is cheaper
+// than time.
+const garbagePercent = 400
+
 // result is how a mode ended.
 type result struct {
 	mode Mode
@@ -38,6 +43,7 @@ type result struct {
 // Run upgrades one cluster undisturbed, and one for every mode with kup killed
 // and resumed all the way. The error tells that something differed.
 func Run(ctx context.Context, o Options) (err error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(garbagePercent))
 	dir, err := os.MkdirTemp("", "kup-matrix-")
 	if err != nil {
 		return err
