@@ -164,6 +164,13 @@ func (c *Cluster) missing() (string, error) {
 		if n == nil || !nodeReady(n) {
 			return "node " + h.Name + " is not ready", nil
 		}
+		lacks, err := h.machine.Unmirrored(c.store)
+		if err != nil {
+			return "", err
+		}
+		if lacks != "" {
+			return "node " + h.Name + ": " + lacks, nil
+		}
 	}
 	for _, o := range c.store.All() {
 		lacks := workload.Missing(o)

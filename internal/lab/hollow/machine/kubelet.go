@@ -62,6 +62,7 @@ func (m *Machine) runKubelet(ctx context.Context, u *unit, v cluster.Version) er
 		return err
 	}
 	m.log.notef("Kubelet version %s", v)
+	m.runs(u, v)
 	k := &kubelet{m: m, version: v, wake: u.wake, busy: map[string]bool{}}
 	defer k.workers.Wait()
 	changed, end := m.fs.Changes(manifest.Dir)

@@ -118,6 +118,32 @@ func TestEtcdAway(t *testing.T) {
 	s.static(t, "kube-apiserver", "cp-1", ":v1.31.14")
 }
 
+// A kubelet that does not reach the API leaves there what was.
+func TestUnmirrored(t *testing.T) {
+	s, h := controlPlane(t, "v1.31.14")
+	told := func() string {
+		t.Helper()
+		lacks, err := h.Unmirrored(s.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lacks
+	}
+	eventually(t, "the mirrors", func() bool { return told() == "" })
+	s.setDown(errors.New("connection refused"))
+	h.must(t, "echo '# changed' >>/etc/kubernetes/manifests/kube-scheduler.yaml")
+	if lacks := told(); !strings.Contains(lacks, "kube-scheduler") {
+		t.Errorf("a changed manifest: %q", lacks)
+	}
+	h.must(t, "systemctl stop kubelet")
+	if lacks := told(); lacks != "" {
+		t.Errorf("nobody is to mirror anything: %s", lacks)
+	}
+	s.setDown(nil)
+	h.must(t, "systemctl start kubelet")
+	eventually(t, "the mirrors", func() bool { return told() == "" })
+}
+
 func TestEtcdRefuses(t *testing.T) {
 	s, h := controlPlane(t, "v1.31.14")
 	h.etcd.mu.Lock()

@@ -3,6 +3,7 @@ package machine
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,32 @@ func isMirror(u *unstructured.Unstructured) bool {
 func nodeOf(u *unstructured.Unstructured) string {
 	node, _, _ := unstructured.NestedString(u.Object, "spec", "nodeName")
 	return node
+}
+
+// Unmirrored says what the kubelet has yet to do until the API tells of the static pods
+// that are to run here, and not of those of another time; empty: nothing.
+func (m *Machine) Unmirrored(api Objects) (string, error) {
+	v, on := m.running()
+	if !on {
+		return "", nil
+	}
+	if v.IsZero() {
+		return "the kubelet has not started", nil
+	}
+	want, err := m.manifests(v.Line())
+	if err != nil {
+		return "", err
+	}
+	for _, component := range slices.Sorted(maps.Keys(want)) {
+		u, err := api.Get(resourcePods, systemNamespace, component+"-"+m.cfg.Name)
+		if absent(err) != nil {
+			return "", err
+		}
+		if u == nil || u.GetAnnotations()[annotationMirror] != want[component].hash {
+			return "the mirror of " + component + " is not of its manifest", nil
+		}
+	}
+	return "", nil
 }
 
 // mirror keeps in the API what runs here as static pods.

@@ -32,6 +32,8 @@ type unit struct {
 	// guarded by the machine's mu
 	state string
 	pid   int
+	// version is that of the kubelet that ran last; zero: none yet.
+	version cluster.Version
 }
 
 // startKubelet starts what is installed. A service that is started is left alone.
@@ -125,6 +127,24 @@ func (m *Machine) become(u *unit, state string, pid int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	u.state, u.pid = state, pid
+}
+
+// runs notes that a kubelet has started.
+func (m *Machine) runs(u *unit, v cluster.Version) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u.version = v
+}
+
+// running gives the version of the kubelet, zero before it has started; false: the
+// service is off.
+func (m *Machine) running() (cluster.Version, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unit == nil {
+		return cluster.Version{}, false
+	}
+	return m.unit.version, true
 }
 
 // newProcess gives a kubelet process an id and its entry in /proc.
