@@ -12,7 +12,7 @@ import (
 
 // APIServer is one instance, asked directly and never through a load balancer.
 type APIServer interface {
-	Ready(ctx context.Context) error // what /readyz says
+	Ready(ctx context.Context) error // what /readyz says, and whether it reads from the store
 	Version(ctx context.Context) (cluster.Version, error)
 }
 

@@ -19,14 +19,28 @@ const (
 	// directTimeout bounds one call to a single API server: whoever asks polls.
 	directTimeout = 10 * time.Second
 	maxAnswer     = 1 << 20
+	// readTimeout bounds a read of one object.
+	readTimeout = 5 * time.Second
 )
+
+// readers are what an API server must be able to read before it counts as ready. It
+// has a client of etcd for each resource, and one more behind /readyz. After a
+// restart of its member each of them connects again in its own time, the later the
+// longer the member was away: for that long an API server says that it is ready, is
+// sent requests by a load balancer, and lets them hang.
+// Source: newETCD3Storage and newETCD3Check in k8s.io/apiserver/pkg/storage/storagebackend/factory/etcd3.go;
+// https://github.com/grpc/grpc/blob/master/doc/connection-backoff.md
+var readers = []string{
+	"/api/v1/nodes", "/api/v1/pods", "/api/v1/namespaces/kube-system/configmaps", "/apis/coordination.k8s.io/v1/leases",
+}
 
 // APIServer is one API server, asked directly and not through the load
 // balancer. Every call is made once, over a connection of its own: the answer
 // is about now.
 type APIServer struct {
-	address string // host:port
-	client  *http.Client
+	address   string // host:port
+	client    *http.Client
+	transport *http.Transport // of the client
 }
 
 // APIServer gives the API server at the address, "10.0.0.11" or
@@ -45,24 +59,42 @@ func (c *Client) APIServer(address string, dial func(ctx context.Context, networ
 	if err != nil {
 		return nil, fmt.Errorf("API server %s: %w", address, err)
 	}
-	transport, err := rest.HTTPWrappersForConfig(config, &http.Transport{
-		DialContext: dial, TLSClientConfig: tlsConfig, DisableKeepAlives: true, TLSHandshakeTimeout: directTimeout,
-	})
+	transport := &http.Transport{DialContext: dial, TLSClientConfig: tlsConfig, TLSHandshakeTimeout: directTimeout}
+	wrapped, err := rest.HTTPWrappersForConfig(config, transport)
 	if err != nil {
 		return nil, fmt.Errorf("API server %s: %w", address, err)
 	}
-	return &APIServer{address: address, client: &http.Client{Transport: transport, Timeout: directTimeout}}, nil
+	return &APIServer{address: address, client: &http.Client{Transport: wrapped, Timeout: directTimeout}, transport: transport}, nil
 }
 
-// Ready is nil when the API server says that it is ready. Otherwise the error
-// names the checks that fail.
+// Ready is nil when the API server says that it is ready, and can read. Otherwise the
+// error names the checks that fail, or what it cannot read.
 func (a *APIServer) Ready(ctx context.Context) error {
-	_, err := a.get(ctx, "/readyz?verbose")
-	return err
+	defer a.transport.CloseIdleConnections()
+	if _, err := a.get(ctx, "/readyz?verbose"); err != nil {
+		return err
+	}
+	for _, path := range readers {
+		if err := a.read(ctx, path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read asks for one object of a kind.
+func (a *APIServer) read(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	if _, err := a.get(ctx, path+"?limit=1"); err != nil {
+		return fmt.Errorf("it says that it is ready, and does not read: %w", err)
+	}
+	return nil
 }
 
 // Version is the release that the API server runs.
 func (a *APIServer) Version(ctx context.Context) (cluster.Version, error) {
+	defer a.transport.CloseIdleConnections()
 	body, err := a.get(ctx, "/version")
 	if err != nil {
 		return cluster.Version{}, err
@@ -81,6 +113,7 @@ func (a *APIServer) Version(ctx context.Context) (cluster.Version, error) {
 // DeprecatedRequests are the API versions on their way out that this API server
 // was asked for since it started.
 func (a *APIServer) DeprecatedRequests(ctx context.Context) ([]cluster.DeprecatedRequest, error) {
+	defer a.transport.CloseIdleConnections()
 	resp, err := a.do(ctx, "/metrics")
 	if err != nil {
 		return nil, err

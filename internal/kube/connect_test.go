@@ -35,6 +35,8 @@ func server(t *testing.T, answer func(w http.ResponseWriter, r *http.Request) bo
 			fmt.Fprint(w, "ok")
 		case "/metrics":
 			fmt.Fprintln(w, `apiserver_requested_deprecated_apis{group="g",version="v1",resource="r"} 1`)
+		case "/api/v1/nodes", "/api/v1/pods", "/api/v1/namespaces/kube-system/configmaps", "/apis/coordination.k8s.io/v1/leases":
+			fmt.Fprint(w, `{"items":[]}`)
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -195,8 +197,12 @@ func TestRetryEndsWithItsContext(t *testing.T) {
 }
 
 func TestAPIServer(t *testing.T) {
-	ready := true
+	ready, reads := true, true
 	s := server(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/apis/coordination.k8s.io/v1/leases" && !reads {
+			w.WriteHeader(http.StatusGatewayTimeout)
+			return true
+		}
 		if r.URL.Path == "/readyz" && !ready {
 			w.WriteHeader(http.StatusInternalServerError)
 			fmt.Fprint(w, "[+]ping ok\n[-]etcd failed: reason withheld\n[-]shutdown failed: reason withheld\nreadyz check failed\n")
@@ -230,11 +236,15 @@ func TestAPIServer(t *testing.T) {
 	if list, err := a.DeprecatedRequests(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("%v %v", list, err)
 	}
+	reads = false
+	if err := a.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "/apis/coordination.k8s.io/v1/leases: 504 Gateway Timeout") {
+		t.Error(err)
+	}
 	ready = false
 	if err := a.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "API server 127.0.0.1:6443: /readyz: 500 Internal Server Error: failing: etcd, shutdown") {
 		t.Error(err)
 	}
-	if len(dialled) != 4 || dialled[0] != "127.0.0.1:6443" {
+	if len(dialled) != 5 || dialled[0] != "127.0.0.1:6443" {
 		t.Errorf("every call has a connection of its own: %q", dialled)
 	}
 	// The certificate is not valid for this address.

@@ -68,6 +68,7 @@ func testMembers(t *testing.T, l *lab, c *etcd.Cluster) {
 
 func testSnapshot(t *testing.T, l *lab, c *etcd.Cluster) {
 	l.Put("/registry/leases/kube-system/kup", []byte("held"))
+	check(t, l.Flush(bounded(t)))
 	s, err := c.Snapshot(t.Context(), t.TempDir(), "", nil)
 	check(t, err)
 	if len(s.Members) != 3 || s.Version != "3.5.24" || s.Keys != 201 {
