@@ -163,10 +163,14 @@ func (s *oldStorage) readsCronJob(ctx context.Context) error {
 	return nil
 }
 
+// restFor is how long plans must find nothing more before the cluster is at rest:
+// what a kubelet saw of a restart it tells seconds after the API server is back.
+const restFor = 30 * time.Second
+
 // planOld plans until the cluster has come to rest after the API server's
 // restarts; the last plan counts.
 func (s *oldStorage) planOld(ctx context.Context) error {
-	until := time.Now().Add(settleTimeout)
+	until, right := time.Now().Add(settleTimeout), time.Time{}
 	for {
 		p, err := s.planned(ctx)
 		if err != nil {
@@ -174,7 +178,13 @@ func (s *oldStorage) planOld(ctx context.Context) error {
 		}
 		more := without(p.Findings, s.clean)
 		wrong := misjudged(more, s.to)
-		if len(wrong) > 0 && time.Now().Before(until) {
+		switch {
+		case len(wrong) > 0:
+			right = time.Time{}
+		case right.IsZero():
+			right = time.Now()
+		}
+		if rested := !right.IsZero() && time.Since(right) > restFor; !rested && time.Now().Before(until) {
 			continue
 		}
 		for _, text := range wrong {
