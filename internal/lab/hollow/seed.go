@@ -164,7 +164,7 @@ func (c *Cluster) missing() (string, error) {
 		if n == nil || !nodeReady(n) {
 			return "node " + h.Name + " is not ready", nil
 		}
-		lacks, err := h.machine.Unmirrored(c.store)
+		lacks, err := h.machine.Untold(c.store)
 		if err != nil {
 			return "", err
 		}

@@ -33,6 +33,7 @@ const (
 // kubelet is one process of it.
 type kubelet struct {
 	m       *Machine
+	unit    *unit
 	version cluster.Version
 	wake    chan struct{}
 
@@ -63,7 +64,7 @@ func (m *Machine) runKubelet(ctx context.Context, u *unit, v cluster.Version) er
 	}
 	m.log.notef("Kubelet version %s", v)
 	m.runs(u, v)
-	k := &kubelet{m: m, version: v, wake: u.wake, busy: map[string]bool{}}
+	k := &kubelet{m: m, unit: u, version: v, wake: u.wake, busy: map[string]bool{}}
 	defer k.workers.Wait()
 	changed, end := m.fs.Changes(manifest.Dir)
 	defer end()
@@ -136,7 +137,11 @@ func (k *kubelet) sync(ctx context.Context, api Objects) {
 	if api != nil {
 		errs = append(errs, k.syncWith(ctx, api))
 	}
-	if err := errors.Join(errs...); err != nil && ctx.Err() == nil {
+	err := errors.Join(errs...)
+	switch {
+	case err == nil && api != nil:
+		k.m.hasSynced(k.unit)
+	case err != nil && ctx.Err() == nil:
 		k.m.log.notef("%v", err)
 		k.soon()
 	}

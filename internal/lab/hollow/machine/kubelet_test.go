@@ -119,11 +119,11 @@ func TestEtcdAway(t *testing.T) {
 }
 
 // A kubelet that does not reach the API leaves there what was.
-func TestUnmirrored(t *testing.T) {
+func TestUntold(t *testing.T) {
 	s, h := controlPlane(t, "v1.31.14")
 	told := func() string {
 		t.Helper()
-		lacks, err := h.Unmirrored(s.store)
+		lacks, err := h.Untold(s.store)
 		if err != nil {
 			t.Fatal(err)
 		}

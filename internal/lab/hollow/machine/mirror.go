@@ -32,15 +32,16 @@ func nodeOf(u *unstructured.Unstructured) string {
 	return node
 }
 
-// Unmirrored says what the kubelet has yet to do until the API tells of the static pods
-// that are to run here, and not of those of another time; empty: nothing.
-func (m *Machine) Unmirrored(api Objects) (string, error) {
-	v, on := m.running()
+// Untold says what the kubelet has yet to do until the API tells of what runs here, and
+// not of another time; empty: nothing. Until its first lease the node may be taken for
+// dead any moment, with all its pods.
+func (m *Machine) Untold(api Objects) (string, error) {
+	v, synced, on := m.running()
 	if !on {
 		return "", nil
 	}
-	if v.IsZero() {
-		return "the kubelet has not started", nil
+	if !synced {
+		return "the kubelet has not looked yet", nil
 	}
 	want, err := m.manifests(v.Line())
 	if err != nil {

@@ -34,6 +34,8 @@ type unit struct {
 	pid   int
 	// version is that of the kubelet that ran last; zero: none yet.
 	version cluster.Version
+	// synced: a kubelet has brought the API up to what is here, its lease included.
+	synced bool
 }
 
 // startKubelet starts what is installed. A service that is started is left alone.
@@ -136,15 +138,22 @@ func (m *Machine) runs(u *unit, v cluster.Version) {
 	u.version = v
 }
 
-// running gives the version of the kubelet, zero before it has started; false: the
-// service is off.
-func (m *Machine) running() (cluster.Version, bool) {
+// hasSynced notes that a kubelet has told the API what is here.
+func (m *Machine) hasSynced(u *unit) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u.synced = true
+}
+
+// running gives the version of the kubelet and whether it has told the API what is
+// here; false: the service is off.
+func (m *Machine) running() (v cluster.Version, synced, on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.unit == nil {
-		return cluster.Version{}, false
+		return cluster.Version{}, false, false
 	}
-	return m.unit.version, true
+	return m.unit.version, m.unit.synced, true
 }
 
 // newProcess gives a kubelet process an id and its entry in /proc.
