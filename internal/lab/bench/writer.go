@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,9 +90,12 @@ func (w *writer) put(o object) error {
 // take writes what is in a host's store; what all hosts have there alike only when
 // shared is wanted.
 func (w *writer) take(s *apiserver.Store, shared bool) error {
+	var mu sync.Mutex // the host's kubelet goes on writing
 	var failed error
 	over := false
 	s.Mirror(func(key string, value []byte) {
+		mu.Lock()
+		defer mu.Unlock()
 		common := strings.HasPrefix(key, "/registry/namespaces/") || strings.HasPrefix(key, "/registry/configmaps/")
 		if over || failed != nil || common && !shared {
 			return
@@ -99,6 +103,8 @@ func (w *writer) take(s *apiserver.Store, shared bool) error {
 		failed = w.takeOne(key, value)
 	})
 	// A store has one mirror for good; from here on it writes nowhere.
+	mu.Lock()
+	defer mu.Unlock()
 	over = true
 	return failed
 }
