@@ -47,7 +47,7 @@ snapshot or backup made again. Ends with exit code 0 only then.`,
 	f.Float64Var(&o.Cluster.Pace, "pace", 0.001, "how long a modelled second takes")
 	f.StringVar(&o.To, "to", "v1.35", "target of the upgrade")
 	f.StringSliceVar(&modes, "modes", nil, "moments to kill at (default: all)")
-	f.IntVar(&o.AtOnce, "at-once", 2, "how many copies are upgraded side by side")
+	f.IntVar(&o.AtOnce, "at-once", 4, "how many copies are upgraded side by side")
 	return c
 }
 

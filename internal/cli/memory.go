@@ -5,8 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// A plan of a thousand nodes has some 70 MiB in use. Memory is there on the machine of
-// an operator, and time is not: the collector may wait until there is much garbage.
+// Memory is there on the machine of an operator, and time is not: the collector may
+// wait until there is much garbage. What that comes to is what make bench measures.
 const (
 	garbagePercent = 400
 	// memoryTarget is the size, in bytes, from which on it waits no longer.

@@ -224,16 +224,10 @@ func (s *session) path(facts *cluster.Facts, to string) ([]cluster.Version, erro
 // standsAt is the version of the oldest API server; what kubeadm recorded where
 // none can be seen.
 func standsAt(f *cluster.Facts) cluster.Version {
-	at := cluster.Version{}
-	for i := range f.Nodes {
-		if pod := f.Nodes[i].Static("kube-apiserver"); pod != nil && !pod.Version.IsZero() && (at.IsZero() || pod.Version.Less(at)) {
-			at = pod.Version
-		}
+	if at := f.OldestAPIServer(); !at.IsZero() {
+		return at
 	}
-	if at.IsZero() {
-		return f.Kubeadm.ClusterVersion
-	}
-	return at
+	return f.Kubeadm.ClusterVersion
 }
 
 func isNotNewer(err error) bool {

@@ -273,19 +273,10 @@ func (s *session) ask(ctx context.Context, of cluster.Version) *sourced {
 	return out
 }
 
-// presentMinor is the minor that kubeadm recorded, or that of the oldest API server
-// where it recorded none; zero when neither is known.
-func presentMinor(f *cluster.Facts) cluster.Minor {
-	if recorded := f.Kubeadm.ClusterVersion; !recorded.IsZero() {
-		return recorded.Line()
-	}
-	return standsAt(f).Line()
-}
-
 // assume takes the newest release the catalog has seen of each minor for what
 // the package source offers, so that a plan can be shown without any host.
 func (s *session) assume(f *cluster.Facts, add func(cluster.Version, string)) {
-	for minor := presentMinor(f); minor != (cluster.Minor{}) && !s.catalog.Newest().Less(minor); minor = minor.Next() {
+	for minor := f.Recorded().Line(); minor != (cluster.Minor{}) && !s.catalog.Newest().Less(minor); minor = minor.Next() {
 		if m, ok := s.catalog.Minor(minor); ok {
 			add(m.Seen(), m.Seen().Bare()+"-*")
 		}

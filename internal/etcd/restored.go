@@ -107,7 +107,7 @@ func (r *restored) hash(ctx context.Context, at Point) (p Point, err error) {
 
 // compact compacts the throw-away copy and waits for it.
 func (r *restored) compact(ctx context.Context, revision int64) error {
-	done, err := r.kv.Compact(traceutil.TODO(), revision)
+	done, err := r.kv.Compact(traceutil.Get(ctx), revision)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,8 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// readers are what an API server must be able to read before it counts as ready. It
+// readers are a sample of what an API server must be able to read before it counts as
+// ready: what every node lives by, and what kubeadm reads. An API server
 // has a client of etcd for each resource, and one more behind /readyz. After a
 // restart of its member each of them connects again in its own time, the later the
 // longer the member was away: for that long an API server says that it is ready, is
@@ -35,8 +36,8 @@ var readers = []string{
 }
 
 // APIServer is one API server, asked directly and not through the load
-// balancer. Every call is made once, over a connection of its own: the answer
-// is about now.
+// balancer. Every call is made once, over a connection that is closed behind it: the
+// answer is about now.
 type APIServer struct {
 	address   string // host:port
 	client    *http.Client

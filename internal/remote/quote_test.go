@@ -39,14 +39,18 @@ func TestQuote(t *testing.T) {
 	}
 }
 
+// argument is as much of a text as an argument can hold.
+func argument(text string) string {
+	text = strings.ReplaceAll(text, "\x00", "")
+	return text[:min(len(text), 1<<15)]
+}
+
 func FuzzQuote(f *testing.F) {
 	for _, s := range []string{"", "a b", "'", `\`, `'\''`, "$HOME `id` $(id)", "a\nb\n", "-n", "~", "!", "\xff\xfe", "{a,b}", "#x", "=", "A=b", "\r"} {
 		f.Add(s, "plain")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		if strings.ContainsRune(a+b, 0) || len(a)+len(b) > 1<<16 {
-			t.Skip("no argument can hold this")
-		}
+		a, b = argument(a), argument(b)
 		got := through(t, []string{"first", a, b, "last"})
 		if len(got) != 4 || !bytes.Equal([]byte(got[1]), []byte(a)) || got[2] != b {
 			t.Errorf("%q and %q come out of the shell as %q", a, b, got)

@@ -56,7 +56,7 @@ func (s *store) drop(key string) { s.kv.DeleteRange([]byte(key), nil) }
 
 func (s *store) compact() {
 	s.t.Helper()
-	done, err := s.kv.Compact(traceutil.TODO(), s.kv.Rev())
+	done, err := s.kv.Compact(traceutil.Get(context.Background()), s.kv.Rev())
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (s *survey) survey(ctx context.Context) error {
 		g.Go(func() error { return s.deprecated(beside) })
 		g.Go(func() error { return s.etcd(beside) })
 		if s.in.Beside != nil {
-			at := s.standsAt()
+			at := s.facts.Recorded()
 			g.Go(func() error { s.in.Beside(beside, at); return nil })
 		}
 		err = s.hosts(ctx, giveUp)
@@ -128,21 +128,6 @@ func (s *survey) survey(ctx context.Context) error {
 		return err
 	}
 	return ctx.Err()
-}
-
-// standsAt is the version that kubeadm recorded, or that of the oldest API server
-// where it recorded none; zero when neither is known.
-func (s *survey) standsAt() cluster.Version {
-	at := s.facts.Kubeadm.ClusterVersion
-	if !at.IsZero() {
-		return at
-	}
-	for i := range s.facts.Nodes {
-		if pod := s.facts.Nodes[i].Static("kube-apiserver"); pod != nil && !pod.Version.IsZero() && (at.IsZero() || pod.Version.Less(at)) {
-			at = pod.Version
-		}
-	}
-	return at
 }
 
 // observe asks the API for the facts, and for kubeadm's configuration.

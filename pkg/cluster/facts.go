@@ -230,6 +230,26 @@ func (f *Facts) Node(name string) *Node {
 	return nil
 }
 
+// OldestAPIServer is the version of the oldest API server; zero when none can be seen.
+func (f *Facts) OldestAPIServer() Version {
+	var at Version
+	for i := range f.Nodes {
+		if pod := f.Nodes[i].Static("kube-apiserver"); pod != nil && !pod.Version.IsZero() && (at.IsZero() || pod.Version.Less(at)) {
+			at = pod.Version
+		}
+	}
+	return at
+}
+
+// Recorded is the version that kubeadm recorded, or that of the oldest API server where
+// it recorded none; zero when neither is known.
+func (f *Facts) Recorded() Version {
+	if f.Kubeadm.ClusterVersion.IsZero() {
+		return f.OldestAPIServer()
+	}
+	return f.Kubeadm.ClusterVersion
+}
+
 // Static returns the component's static pod on the node, or nil.
 func (n *Node) Static(component string) *StaticPod {
 	for i := range n.StaticPods {

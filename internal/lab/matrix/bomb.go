@@ -29,8 +29,8 @@ const (
 	Torn        Mode = "torn"         // half of a record is written
 )
 
-// Modes are all of them.
-func Modes() []Mode { return []Mode{AfterBefore, During, BeforeAfter, Torn} }
+// Modes are all of them, the one with the most kills first.
+func Modes() []Mode { return []Mode{Torn, AfterBefore, During, BeforeAfter} }
 
 // Bomb kills its own process at the next moment of its mode that no process
 // before was killed at. What kup was killed at is kept in a file.

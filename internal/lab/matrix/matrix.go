@@ -55,27 +55,35 @@ func Run(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("start the cluster: %w", err)
 	}
 	fmt.Fprintf(o.Out, "%d control planes, %d workers, %s to %s; modes run on copies of one cluster\n", o.Cluster.ControlPlanes, o.Cluster.Workers, o.Cluster.Kubernetes, o.To)
-	undisturbed, err := o.fork(ctx, "", filepath.Join(dir, "undisturbed"), saved)
-	if err != nil {
-		return fmt.Errorf("undisturbed: %w", err)
-	}
-	fmt.Fprintf(o.Out, "undisturbed: %d commands on hosts, %.1f s\n", len(undisturbed.mutations), undisturbed.took.Seconds())
+	var undisturbed *result
 	results := make([]*result, len(o.Modes))
 	var group errgroup.Group
 	group.SetLimit(max(1, o.AtOnce))
+	group.Go(func() (err error) {
+		if undisturbed, err = o.fork(ctx, "", filepath.Join(dir, "undisturbed"), saved); err != nil {
+			return fmt.Errorf("undisturbed: %w", err)
+		}
+		fmt.Fprintf(o.Out, "undisturbed: %d commands on hosts, %.1f s\n", len(undisturbed.mutations), undisturbed.took.Seconds())
+		return nil
+	})
 	for i, mode := range o.Modes {
 		group.Go(func() error {
 			r, err := o.fork(ctx, mode, filepath.Join(dir, string(mode)), saved)
 			if err != nil {
-				r = &result{mode: mode, outcome: &outcome{}, failures: []string{err.Error()}}
-			} else {
-				r.failures = compare(undisturbed.outcome, r.outcome)
+				r = &result{mode: mode, outcome: &outcome{}, failures: []string{err.Error()}} // told with its mode
 			}
 			results[i] = r
 			return nil
 		})
 	}
-	_ = group.Wait() // told by mode
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if len(r.failures) == 0 {
+			r.failures = compare(undisturbed.outcome, r.outcome)
+		}
+	}
 	return o.report(results, time.Since(began))
 }
 

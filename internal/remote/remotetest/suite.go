@@ -18,6 +18,13 @@ import (
 // Run tests the host that open gives. It needs a POSIX shell there, root or
 // something that passes for it, and leaves nothing behind but empty directories.
 func Run(t *testing.T, open func(t *testing.T) remote.Host) {
+	RunText(t, open)
+	t.Run("bytes", func(t *testing.T) { testBytes(t, open(t)) })
+}
+
+// RunText is Run for hosts whose shell reads UTF-8 only, as a modelled one does. kup
+// sends nothing else.
+func RunText(t *testing.T, open func(t *testing.T) remote.Host) {
 	for name, test := range map[string]func(*testing.T, remote.Host){
 		"name":       testName,
 		"output":     testOutput,
@@ -82,7 +89,13 @@ func testOutput(t *testing.T, h remote.Host) {
 }
 
 func testArguments(t *testing.T, h remote.Host) {
-	words := []string{"", "a b", "it's", `"`, `\`, "$HOME", "`id`", "*", "~", "a\nb", "é", "-n", ";", "&", "#", "\xff"}
+	testWords(t, h, "", "a b", "it's", `"`, `\`, "$HOME", "`id`", "*", "~", "a\nb", "é", "-n", ";", "&", "#")
+}
+
+func testBytes(t *testing.T, h remote.Host) { testWords(t, h, "\xff", "a\xfe'b") }
+
+func testWords(t *testing.T, h remote.Host, words ...string) {
+	t.Helper()
 	for _, sudo := range []bool{false, true} {
 		r, err := h.Run(t.Context(), remote.Command{
 			Argv: sh(`printf '%s\0' "$KUP_A" "$@"`, words...), Env: []string{"KUP_A=x 'y' $z"}, Sudo: sudo,

@@ -75,8 +75,8 @@ func (s *Store) Get(gvr schema.GroupVersionResource, namespace, name string) (*u
 	return r.object.DeepCopy(), nil
 }
 
-// List gives the objects of a namespace, of all when it is empty, by name. They
-// are the caller's to change.
+// List gives the objects of a namespace, of all when it is empty, by name; they are
+// shared and must not be changed.
 func (s *Store) List(gvr schema.GroupVersionResource, namespace string) ([]*unstructured.Unstructured, error) {
 	records, _, err := s.list(gvr, namespace)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Store) List(gvr schema.GroupVersionResource, namespace string) ([]*unst
 	}
 	out := make([]*unstructured.Unstructured, len(records))
 	for i, r := range records {
-		out[i] = r.object.DeepCopy()
+		out[i] = r.object
 	}
 	return out, nil
 }

@@ -63,7 +63,6 @@ func (m *Machine) runKubelet(ctx context.Context, u *unit, v cluster.Version) er
 		return err
 	}
 	m.log.notef("Kubelet version %s", v)
-	m.runs(u, v)
 	k := &kubelet{m: m, unit: u, version: v, wake: u.wake, busy: map[string]bool{}}
 	defer k.workers.Wait()
 	changed, end := m.fs.Changes(manifest.Dir)
@@ -140,7 +139,7 @@ func (k *kubelet) sync(ctx context.Context, api Objects) {
 	err := errors.Join(errs...)
 	switch {
 	case err == nil && api != nil:
-		k.m.hasSynced(k.unit)
+		k.m.tells(k.unit, k.version)
 	case err != nil && ctx.Err() == nil:
 		k.m.log.notef("%v", err)
 		k.soon()

@@ -36,11 +36,11 @@ func nodeOf(u *unstructured.Unstructured) string {
 // not of another time; empty: nothing. Until its first lease the node may be taken for
 // dead any moment, with all its pods.
 func (m *Machine) Untold(api Objects) (string, error) {
-	v, synced, on := m.running()
+	v, on := m.told()
 	if !on {
 		return "", nil
 	}
-	if !synced {
+	if v.IsZero() {
 		return "the kubelet has not looked yet", nil
 	}
 	want, err := m.manifests(v.Line())

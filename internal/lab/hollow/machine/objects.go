@@ -15,8 +15,8 @@ import (
 // Errors are those of the API.
 type Objects interface {
 	Get(gvr schema.GroupVersionResource, namespace, name string) (*unstructured.Unstructured, error)
-	// List gives the objects of a namespace, of all when it is empty. They are the
-	// caller's to change.
+	// List gives the objects of a namespace, of all when it is empty. They are shared
+	// and must not be changed.
 	List(gvr schema.GroupVersionResource, namespace string) ([]*unstructured.Unstructured, error)
 	Create(gvr schema.GroupVersionResource, o *unstructured.Unstructured) (*unstructured.Unstructured, error)
 	// Modify changes an object, status included, until nobody else changed it

@@ -32,10 +32,9 @@ type unit struct {
 	// guarded by the machine's mu
 	state string
 	pid   int
-	// version is that of the kubelet that ran last; zero: none yet.
-	version cluster.Version
-	// synced: a kubelet has brought the API up to what is here, its lease included.
-	synced bool
+	// told is the version of the last kubelet that told the API what is here, its lease
+	// included; zero: none yet.
+	told cluster.Version
 }
 
 // startKubelet starts what is installed. A service that is started is left alone.
@@ -131,29 +130,22 @@ func (m *Machine) become(u *unit, state string, pid int) {
 	u.state, u.pid = state, pid
 }
 
-// runs notes that a kubelet has started.
-func (m *Machine) runs(u *unit, v cluster.Version) {
+// tells notes that the unit's kubelet has told the API what is here.
+func (m *Machine) tells(u *unit, v cluster.Version) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	u.version = v
+	u.told = v
 }
 
-// hasSynced notes that a kubelet has told the API what is here.
-func (m *Machine) hasSynced(u *unit) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	u.synced = true
-}
-
-// running gives the version of the kubelet and whether it has told the API what is
-// here; false: the service is off.
-func (m *Machine) running() (v cluster.Version, synced, on bool) {
+// told gives the version of the kubelet that told the API last, zero where none has
+// since the service is on; false: it is off.
+func (m *Machine) told() (v cluster.Version, on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.unit == nil {
-		return cluster.Version{}, false, false
+		return cluster.Version{}, false
 	}
-	return m.unit.version, m.unit.synced, true
+	return m.unit.told, true
 }
 
 // newProcess gives a kubelet process an id and its entry in /proc.

@@ -68,12 +68,7 @@ func TestHostSuite(t *testing.T) {
 			_, to := start(t, newModelled(t, c.who), sshd.Config{})
 			to.Sudo = ssh.Sudo{Mode: c.mode, Password: password("s3cret $x")}
 			h := connect(t, to)
-			remotetest.Run(t, func(t *testing.T) remote.Host {
-				if strings.HasSuffix(t.Name(), "/arguments") && !takesBytes(t) {
-					t.Skip("the modelled shell reads scripts in UTF-8 only; kup sends no others")
-				}
-				return h
-			})
+			remotetest.RunText(t, func(*testing.T) remote.Host { return h })
 			if _, err := h.Run(t.Context(), remote.Command{Argv: []string{"root"}, Sudo: true}); err != nil {
 				t.Errorf("sudo gives no root: %v", err)
 			}
@@ -81,28 +76,6 @@ func TestHostSuite(t *testing.T) {
 				t.Error("root without sudo")
 			}
 		})
-	}
-}
-
-// takesBytes tells whether the modelled shell takes words that are no UTF-8.
-func takesBytes(t *testing.T) bool {
-	t.Helper()
-	return newModelled(t, nil).Exec(t.Context(), "ops", "exec true \xff", strings.NewReader(""), io.Discard, io.Discard) == 0
-}
-
-// TestWords sends every kind of word through line, sudo and shell.
-func TestWords(t *testing.T) {
-	_, to := start(t, newModelled(t, sshd.Sudoers{"ops": "s3cret $x"}), sshd.Config{})
-	to.Sudo = ssh.Sudo{Mode: ssh.SudoPassword, Password: password("s3cret $x")}
-	h := connect(t, to)
-	words := []string{"", "a b", "it's", `"`, `\`, "$HOME", "`id`", "*", "~", "a\nb", "é", "-n", ";", "&", "#"}
-	for _, sudo := range []bool{false, true} {
-		r, err := h.Run(t.Context(), remote.Command{
-			Argv: append([]string{"sh", "-c", `printf '%s\0' "$KUP_A" "$@"`, "sh"}, words...), Env: []string{"KUP_A=x 'y' $z"}, Sudo: sudo,
-		})
-		if want := "x 'y' $z\x00" + strings.Join(words, "\x00") + "\x00"; err != nil || string(r.Stdout) != want {
-			t.Errorf("sudo %v: the command got %q, want %q, %v", sudo, r.Stdout, want, err)
-		}
 	}
 }
 
