@@ -198,7 +198,7 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
-// What the store gives away is not what it keeps.
+// What one may change is not what the store keeps, and what is shared stays as it was.
 func TestObjectsAreTheCallers(t *testing.T) {
 	s := apiserver.NewStore()
 	put(t, s, "a", "1", map[string]string{"x": "y"})
@@ -206,7 +206,6 @@ func TestObjectsAreTheCallers(t *testing.T) {
 	o.SetLabels(map[string]string{"x": "z"})
 	_ = unstructured.SetNestedField(o.Object, "9", "data", "n")
 	all := must[[]*unstructured.Unstructured](t)(s.List(mapsResource, "default"))
-	_ = unstructured.SetNestedField(all[0].Object, "9", "data", "n")
 	if err := s.Modify(mapsResource, "default", "a", func(u *unstructured.Unstructured) error {
 		_ = unstructured.SetNestedField(u.Object, "9", "data", "n")
 		return fmt.Errorf("no")
@@ -225,6 +224,9 @@ func TestObjectsAreTheCallers(t *testing.T) {
 	}
 	if _, err := s.Update(mapsResource, o); err != nil {
 		t.Error(err)
+	}
+	if n, _, _ := unstructured.NestedString(all[0].Object, "data", "n"); n != "1" || all[0].GetLabels()["x"] != "y" {
+		t.Errorf("the listing of before has changed: %v", all[0].Object)
 	}
 	if _, err := s.Update(mapsResource, o); !apierrors.IsConflict(err) {
 		t.Errorf("an update of what has changed: %v", err)
