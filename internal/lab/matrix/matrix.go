@@ -57,7 +57,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	fmt.Fprintf(o.Out, "%d control planes, %d workers, %s to %s; modes run on copies of one cluster\n", o.Cluster.ControlPlanes, o.Cluster.Workers, o.Cluster.Kubernetes, o.To)
 	var undisturbed *result
 	results := make([]*result, len(o.Modes))
-	var group errgroup.Group
+	group, ctx := errgroup.WithContext(ctx) // without the undisturbed run there is nothing to compare with
 	group.SetLimit(max(1, o.AtOnce))
 	group.Go(func() (err error) {
 		if undisturbed, err = o.fork(ctx, "", filepath.Join(dir, "undisturbed"), saved); err != nil {
