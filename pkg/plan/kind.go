@@ -54,6 +54,36 @@ const (
 	// KindCompare compares the workloads with the hop's baseline and reports
 	// restarts, moves and users of deprecated APIs. Cluster step. Args: hop.
 	KindCompare Kind = "compare"
+
+	// KindFiles puts files of a node's backup back. Args: archive (path on the node,
+	// see KindBackup), digest of it, paths (\n separated, directories with all below
+	// them), keep (\n separated paths below them that stay as they are). A path that
+	// the backup tells did not exist is removed. Units are read anew. Truth: the
+	// execution.
+	KindFiles Kind = "files"
+	// KindUnit starts or stops a unit and proves that it runs, or that none of its
+	// processes is left. Args: unit, want (UnitRunning or UnitStopped). Truth: the host.
+	KindUnit Kind = "unit"
+	// KindObjects makes objects of the API what the undone run recorded of them before
+	// the hop. Cluster step. Args: hop (of that run, 1.34), source (path of the
+	// artefact in this run's directory), digest, objects (\n separated,
+	// "ConfigMap/kube-system/kubeadm-config"). Truth: the API.
+	KindObjects Kind = "objects"
+	// KindRejoin makes an etcd member's data equal to the others': a member whose hash
+	// differs is removed, its data directory set aside, and it is added again, empty.
+	// Args: member, dataDir, manifest (path of the static pod's), version (of the etcd
+	// it then runs). Truth: the members' hashes.
+	KindRejoin Kind = "rejoin"
+	// KindReopen records in the journal of the run that is taken back which of its
+	// steps no longer stand, so that it can be resumed; without steps it ends that
+	// run for good. Cluster step. Args: run, steps (\n separated ids). Truth: that journal.
+	KindReopen Kind = "reopen"
+)
+
+// The values of KindUnit's Args["want"].
+const (
+	UnitRunning = "running"
+	UnitStopped = "stopped"
 )
 
 // argvSeparator cannot occur in a command-line argument that anybody types.
