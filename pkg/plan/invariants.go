@@ -157,7 +157,7 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 
 func (k Kind) known() bool {
 	switch k {
-	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
+	case KindSnapshot, KindRehearse, KindRestorable, KindRestoreMember, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
 		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare:
 		return true
 	}
