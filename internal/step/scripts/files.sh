@@ -140,6 +140,11 @@ tree() {
 	done <"$state/now"
 }
 
+for path in "$@"; do
+	[ -e "$work$path" ] || [ -L "$work$path" ] || below known "$path" || below stays "$path" ||
+		fail 65 "the backup $archive knows nothing of $path; nothing was changed"
+done
+
 # back PATH makes one path what the backup has.
 back() {
 	if below stays "$1"; then
@@ -148,10 +153,8 @@ back() {
 		tree "$1"
 	elif [ -e "$work$1" ] || [ -L "$work$1" ]; then
 		! due "$1" || put "$1"
-	elif below known "$1"; then
-		[ "$turn" = rest ] || removed "$1"
-	else
-		fail 65 "the backup $archive knows nothing of $1"
+	elif [ "$turn" = pods ]; then
+		removed "$1"
 	fi
 }
 
