@@ -72,6 +72,8 @@ type Deps struct {
 	Schedule     Schedule
 	Drainer      Drainer
 	Members      Members
+	Membership   Membership
+	Hashes       StoreHashes
 	Snapshots    Snapshots
 	Certificates Certificates
 	Local        Local // may be nil when no plan has local steps
@@ -103,5 +105,8 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
+		plan.KindFiles:         &files{executions: x},
+		plan.KindUnit:          &unit{executions: x},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
 	}
 }
