@@ -20,10 +20,13 @@ var data embed.FS
 // Catalog is the embedded knowledge. It does not change after Load and is safe
 // for concurrent use.
 type Catalog struct {
-	digest    string
-	minors    []minorRow
-	patches   []patchRow
-	edges     []Edge
+	digest  string
+	minors  []minorRow
+	patches []patchRow
+	edges   []Edge
+
+	noDefragment []noDefragmentRow
+
 	kubelets  []kubeletRow
 	apart     apartRow
 	commands  []command
@@ -96,8 +99,9 @@ type RemovedAPI struct {
 func Load() (*Catalog, error) {
 	c := &Catalog{}
 	var etcd struct {
-		Patches []patchRow `json:"patches"`
-		Edges   []Edge     `json:"edges"`
+		Patches      []patchRow        `json:"patches"`
+		Edges        []Edge            `json:"edges"`
+		NoDefragment []noDefragmentRow `json:"noDefragment"`
 	}
 	var skew struct {
 		Kubelets   []kubeletRow `json:"kubelets"`
@@ -129,7 +133,7 @@ func Load() (*Catalog, error) {
 			return nil, err
 		}
 	}
-	c.minors, c.patches, c.edges = minors.Minors, etcd.Patches, etcd.Edges
+	c.minors, c.patches, c.edges, c.noDefragment = minors.Minors, etcd.Patches, etcd.Edges, etcd.NoDefragment
 	c.kubelets, c.apart = skew.Kubelets, skew.APIServers
 	c.commands, c.options, c.etcdCerts = commands.Commands, commands.Options, commands.EtcdCertificates
 	c.nested, c.moved, c.removed = images.NestedCoreDNS, images.Moved, removed.APIs

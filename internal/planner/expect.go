@@ -30,6 +30,27 @@ type expectation struct {
 	settled map[key]cluster.Version   // brought by steps that ended
 	open    map[key][]cluster.Version // brought, perhaps, by steps that were begun since
 	config  bool                      // kubeadm's ConfigMaps are the plan's own by now
+	pins    pins
+}
+
+// pins is what the plan's steps have made of etcd.local.imageTag so far.
+type pins struct {
+	begun   bool
+	settled string   // by the last step that ended
+	open    []string // perhaps, by steps that were begun since; empty: nothing is under way
+}
+
+// edited tells whether the ConfigMap may differ from the one planned for: what was
+// set is not known to be out again.
+func (p *pins) edited() bool { return len(p.open) > 0 || p.settled != "" }
+
+func (p *pins) note(tag string, how Progress) {
+	p.begun = true
+	if how == Begun {
+		p.open = append(p.open, tag)
+		return
+	}
+	p.settled, p.open = tag, nil
 }
 
 func expect(p *plan.Plan, progress func(string) Progress) expectation {
@@ -37,6 +58,9 @@ func expect(p *plan.Plan, progress func(string) Progress) expectation {
 	p.Steps(func(h *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		k, v, moves := effect(h, s)
 		how := progress(s.ID)
+		if tag, pins := pin(s); pins && how != Untouched {
+			e.pins.note(tag, how)
+		}
 		if !moves || how == Untouched {
 			return true
 		}
@@ -59,6 +83,18 @@ func (e *expectation) allowed(k key, before cluster.Version) []cluster.Version {
 		first = before
 	}
 	return append([]cluster.Version{first}, e.open[k]...)
+}
+
+// pin reads what a step makes of etcd.local.imageTag; empty: it takes it out.
+func pin(s *plan.Step) (tag string, pins bool) {
+	switch s.Kind {
+	case plan.KindPinEtcd:
+		return s.Args["tag"], true
+	case plan.KindUnpinEtcd:
+		return "", true
+	default:
+		return "", false
+	}
 }
 
 // effect reads what a step moves out of the step itself.
