@@ -81,6 +81,15 @@ func (e Edge) Raised() cluster.Version {
 	return v
 }
 
+// EtcdRaises are the image tags that members may be brought to before an edge.
+func (c *Catalog) EtcdRaises() []string {
+	var out []string
+	for _, e := range c.edges {
+		out = append(out, e.Raise)
+	}
+	return out
+}
+
 type noDefragmentRow struct {
 	From   cluster.Version `json:"from"`
 	Below  cluster.Version `json:"below"`

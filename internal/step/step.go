@@ -72,6 +72,8 @@ type Deps struct {
 	Schedule     Schedule
 	Drainer      Drainer
 	Members      Members
+	EtcdTag      EtcdTag
+	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
 	Local        Local // may be nil when no plan has local steps
@@ -95,6 +97,9 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindPackages:   &packages{executions: x, managers: managers},
 		plan.KindCommand:    &command{executions: x},
 		plan.KindMoveLeader: &moveLeader{members: d.Members, observer: d.Observer},
+		plan.KindPinEtcd:    &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
+		plan.KindUnpinEtcd:  &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
+		plan.KindDefragment: &defragment{members: d.Defragmenter, observer: d.Observer},
 		plan.KindCordon:     &cordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindDrain:      &drain{drainer: d.Drainer, observer: d.Observer},
 		plan.KindUncordon:   &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
