@@ -74,7 +74,8 @@ type Deps struct {
 	Members      Members
 	Snapshots    Snapshots
 	Certificates Certificates
-	Local        Local // may be nil when no plan has local steps
+	Local        Local  // may be nil when no plan has local steps
+	Undone       Undone // may be nil when the plan takes nothing back
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -100,5 +101,6 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindUncordon:   &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:      &local{local: d.Local, observer: d.Observer},
 		plan.KindCompare:    &compare{observation: observe, observer: d.Observer},
+		plan.KindReopen:     &reopen{undone: d.Undone},
 	}
 }
