@@ -78,7 +78,8 @@ type Deps struct {
 	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
-	Local        Local // may be nil when no plan has local steps
+	Local        Local  // may be nil when no plan has local steps
+	Undone       Undone // may be nil when the plan takes nothing back
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -113,5 +114,6 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
 		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
 		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
+		plan.KindReopen:        &reopen{undone: d.Undone},
 	}
 }
