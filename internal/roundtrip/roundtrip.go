@@ -79,6 +79,9 @@ func (c *Check) reading(key resource, served []cluster.APIResource) Reading {
 func (c *Check) Object(r cluster.APIResource, object map[string]any) []string {
 	w := &walk{before: c.before.version}
 	older, newer := c.before.root(r).resolve(), c.now.root(r).resolve()
+	if older.node == nil || older.keepsAll() { // a reading without schema is unread
+		return nil
+	}
 	for _, name := range sorted(object) {
 		if name == "status" || name == "apiVersion" || name == "kind" {
 			continue

@@ -74,6 +74,8 @@ type Deps struct {
 	Members      Members
 	Snapshots    Snapshots
 	Certificates Certificates
+	Recorder     Recorder
+	Returner     Returner
 	Local        Local // may be nil when no plan has local steps
 
 	Artefacts Artefacts
@@ -89,7 +91,7 @@ func New(d Deps) map[plan.Kind]Runner {
 	return map[plan.Kind]Runner{
 		plan.KindSnapshot:   &snapshot{snapshots: d.Snapshots, keeper: keeper, observer: d.Observer},
 		plan.KindBackup:     &backup{executions: x, keeper: keeper},
-		plan.KindBaseline:   &baseline{observation: observe},
+		plan.KindBaseline:   &baseline{observation: observe, recorder: recorder{d.Recorder, keeper}},
 		plan.KindFetch:      &fetch{executions: x, managers: managers},
 		plan.KindImages:     &images{executions: x},
 		plan.KindPackages:   &packages{executions: x, managers: managers},
@@ -99,6 +101,7 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindDrain:      &drain{drainer: d.Drainer, observer: d.Observer},
 		plan.KindUncordon:   &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:      &local{local: d.Local, observer: d.Observer},
+		plan.KindObjects:    &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 		plan.KindCompare:    &compare{observation: observe, observer: d.Observer},
 	}
 }

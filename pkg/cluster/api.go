@@ -50,3 +50,12 @@ func (r APIResource) Called() string {
 	}
 	return r.Kind + "." + r.Group
 }
+
+// NodeMarks is what a node is marked with: what places pods on it, or keeps them off.
+// It is no fact: labels say much about whose nodes they are.
+type NodeMarks struct {
+	Name     string            `json:"name"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Taints   []string          `json:"taints,omitempty"` // key=value:effect
+	Cordoned bool              `json:"cordoned,omitempty"`
+}
