@@ -20,7 +20,7 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
 	snapshot.Args["hop"] = line
 	snapshot = h.gated(snapshot, h.storeGates("etcd-healthy"), nil)
-	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
+	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts, certificates, the objects of the add-ons and the API's schema"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
 	// passes is found out here, and not when half of it has moved.
