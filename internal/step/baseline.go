@@ -105,23 +105,29 @@ func (r *baseline) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 	if err != nil {
 		return failed(s, doing, fmt.Errorf("observe the cluster: %w", err), "")
 	}
-	if err := r.recorder.record(ctx, hop, &facts); err != nil {
-		return failed(s, doing, err, "")
+	has, err := r.keeper.has(ctx, hop, ArtefactBaseline, "")
+	if err == nil && !has {
+		err = r.take(ctx, hop, facts)
 	}
-	if done, err := r.keeper.has(ctx, hop, ArtefactBaseline, ""); done || err != nil {
-		return err
+	if err == nil {
+		err = r.recorder.record(ctx, hop, &facts)
 	}
+	return failed(s, doing, err, "")
+}
+
+// take records workloads, pods and certificates.
+func (r *baseline) take(ctx context.Context, hop string, facts cluster.Facts) error {
 	now, controlPlanes, err := r.look(ctx, hop, facts)
 	if err != nil {
-		return failed(s, doing, err, "")
+		return err
 	}
 	now.Certificates = map[string][]cluster.Certificate{}
 	for _, node := range controlPlanes {
 		if now.Certificates[node], err = r.certificates.Certificates(ctx, node); err != nil {
-			return failed(s, doing, fmt.Errorf("certificates of %s: %w", node, err), "")
+			return fmt.Errorf("certificates of %s: %w", node, err)
 		}
 	}
-	return failed(s, doing, r.keeper.save(ctx, ArtefactBaseline, hop, now), "")
+	return r.keeper.save(ctx, ArtefactBaseline, hop, now)
 }
 
 // Baselines answers for the baselines of a run.
