@@ -47,9 +47,9 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 		EtcdTag: s.api, Defragmenter: s.etcd,
 		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
 		Snapshots:    etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
-		Certificates: certificates{s.hosts},
-		Local:        local{s.dir},
-		Artefacts:    m, Observer: observer,
+		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
+		Local:     local{s.dir},
+		Artefacts: m, Observer: observer,
 		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {
 		out[kind] = runner

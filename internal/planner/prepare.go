@@ -25,7 +25,7 @@ func (h *hopBuilder) prepare() []plan.Stage {
 		store = []plan.GateID{"etcd-healthy"} // the quota is judged when the store is as small as it can be
 	}
 	snapshot = h.gated(snapshot, h.storeGates(store...), nil)
-	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
+	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts, certificates, the objects of the add-ons and the API's schema"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
 	// passes is found out here, and not when half of it has moved.
