@@ -17,6 +17,7 @@ import (
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
@@ -27,6 +28,10 @@ const (
 
 // execute locks the cluster and walks what is left of the run's plan.
 func (s *session) execute(ctx context.Context, r *runRecord, w window) (err error) {
+	store, err := s.snapshots(r.plan.Facts.Identity.UID) // what is wrong with its settings is told before anything is touched
+	if err != nil {
+		return err
+	}
 	lease, err := s.acquire(ctx, r)
 	if err != nil {
 		return err
@@ -50,7 +55,7 @@ func (s *session) execute(ctx context.Context, r *runRecord, w window) (err erro
 			err = errors.Join(err, lost)
 		}
 	}()
-	return s.locked(ctx, r, lease, w)
+	return s.locked(ctx, r, lease, w, store)
 }
 
 // acquire connects to what the run needs and takes the lock.
@@ -86,7 +91,7 @@ func gone(clusterUID string, held *kube.HeldError) bool {
 }
 
 // locked runs the plan while the lease is held.
-func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w window) (err error) {
+func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w window, store *snapshot.Store) (err error) {
 	peers, err := s.controlPlanes()
 	if err != nil {
 		return err
@@ -99,6 +104,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w
 	fan := report.Fan{spent, progress, watch}
 	observer := newHears(fan, r.plan)
 	s.hosts.span = observer.span
+	store.Note = func(text string) { observer.Note("", text) }
 	x := detached.New(r.id, lease.Epoch(), observer.span, detached.Pace(s.sys.seams.Pace))
 	m, err := s.begin(ctx, r, lease, x, peers)
 	if err != nil {
@@ -110,7 +116,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w
 		return err
 	}
 	e := &engine.Engine{
-		Runners: s.runners(m, executor{x}, lease, observer), Gates: gates{s.gates(r.plan, m)},
+		Runners: s.runners(m, executor{x}, lease, observer, store), Gates: gates{s.gates(r.plan, m)},
 		Journal: m, Fence: fence{lease, m, mirrored}, Drift: drift{s, m}, Observer: fan, Window: w.engine(),
 	}
 	began := time.Now()
@@ -122,7 +128,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
 	if runErr == nil {
-		s.tidy(ctx, r, peers)
+		s.tidy(ctx, r, peers, store)
 	}
 	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -38,13 +39,13 @@ func (s *session) progress() (engine.Observer, func()) {
 	return report.NewLines(s.sys.err), func() {}
 }
 
-func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hears) map[plan.Kind]engine.Runner {
+func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hears, store *snapshot.Store) map[plan.Kind]engine.Runner {
 	out := map[plan.Kind]engine.Runner{}
 	api := apiSide{Client: s.api, may: lease.Check, pace: s.sys.seams.Pace}
 	for kind, r := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
-		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
+		Members: s.etcd, Snapshots: runSnapshots{store: store, source: s.snapshotSource(int64(s.inv.Snapshots.Limit)), rehearser: s.rehearser(), run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
 		Artefacts: m, Observer: observer,
 	}) {
 		out[kind] = r

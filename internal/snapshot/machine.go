@@ -11,8 +11,8 @@ var ofMachine = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOTDIR, syscall.EFBIG, syscall.ENOMEM,
 }
 
-// machine marks an error that is this machine's as one.
-func machine(op string, err error) error {
+// OfMachine marks an error that is this machine's as one.
+func OfMachine(op string, err error) error {
 	var already *MachineError
 	if err == nil || errors.As(err, &already) {
 		return err

@@ -10,16 +10,20 @@ import (
 // Snapshot is a saved and proven copy of etcd's data.
 type Snapshot struct {
 	Path     string // on the operator's machine
-	SHA256   string // of the whole file, hexadecimal
+	SHA256   string // of the whole file as it is stored there, hexadecimal
 	Revision int64
-	Size     int64 // bytes
+	Size     int64 // bytes of the data
 	Member   string
+	// Says is what else is to be told of it: how its restore was rehearsed, where
+	// and for whom it is kept.
+	Says []string
 }
 
-// Snapshots saves a snapshot into a file of a directory and proves it by reading
-// it back. What an earlier try left behind under that name is replaced.
+// Snapshots saves a snapshot of the run's hop where the run's snapshots are kept, and
+// proves it by reading it back. What an earlier try left behind for that hop is
+// replaced.
 type Snapshots interface {
-	Snapshot(ctx context.Context, dir, name string, progress func(bytes int64)) (Snapshot, error)
+	Snapshot(ctx context.Context, hop string, progress func(bytes int64)) (Snapshot, error)
 }
 
 // snapshot: the truth is the run's artefact and its digest.
@@ -46,7 +50,7 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 			r.observer.Note(s.ID, fmt.Sprintf("%d MiB read", bytes>>20))
 		}
 	}
-	snap, err := r.snapshots.Snapshot(ctx, r.keeper.artefacts.Dir(), "etcd-"+hop+".db", progress)
+	snap, err := r.snapshots.Snapshot(ctx, hop, progress)
 	if err != nil {
 		return failed(s, "save an etcd snapshot", err, "")
 	}
@@ -55,5 +59,8 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 		return failed(s, "read the snapshot back", err, "")
 	}
 	r.observer.Note(s.ID, fmt.Sprintf("revision %d of member %s, %d MiB", snap.Revision, snap.Member, snap.Size>>20))
+	for _, text := range snap.Says {
+		r.observer.Note(s.ID, text)
+	}
 	return r.keeper.artefacts.Put(ctx, a)
 }
