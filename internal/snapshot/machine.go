@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -16,6 +17,9 @@ func OfMachine(op string, err error) error {
 	var already *MachineError
 	if err == nil || errors.As(err, &already) {
 		return err
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return &MachineError{Op: op, Err: err}
 	}
 	for _, no := range ofMachine {
 		if errors.Is(err, no) {
