@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/etcd"
 	"github.com/kup-project/kup/internal/gate"
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/remote"
@@ -59,6 +60,18 @@ func (n nodesSide) Node(ctx context.Context, name string) (cluster.Node, error) 
 		return cluster.Node{Name: name}, nil
 	}
 	return node, err
+}
+
+// storeHashes is what etcd's members store, as runners ask for it.
+type storeHashes struct{ *etcd.Cluster }
+
+func (h storeHashes) Hashes(ctx context.Context) ([]step.MemberHash, error) {
+	points, err := h.Cluster.Hashes(ctx)
+	out := make([]step.MemberHash, len(points))
+	for i, p := range points {
+		out[i] = step.MemberHash{Member: p.Node, Hash: fmt.Sprintf("%08x", p.Hash)}
+	}
+	return out, err
 }
 
 // certificates reads kubeadm's certificates on a host.

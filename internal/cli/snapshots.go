@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -135,30 +136,52 @@ func (e snapshotProver) Prove(ctx context.Context, file, scratch string, want sn
 
 // runSnapshots saves a run's snapshots.
 type runSnapshots struct {
-	store     *snapshot.Store
-	source    snapshotSource
-	rehearser snapshot.Rehearser
-	run       string
+	store  *snapshot.Store
+	source snapshotSource
+	run    string
+	// bench gives where the plan rehearses the restore of a hop's snapshot; nil: nowhere.
+	bench func(hop string) snapshot.Rehearser
+}
+
+func (s *session) runSnapshots(r *runRecord, store *snapshot.Store) runSnapshots {
+	return runSnapshots{
+		store: store, source: s.snapshotSource(int64(s.inv.Snapshots.Limit)), run: r.id,
+		bench: func(hop string) snapshot.Rehearser { return s.benchOf(r, hop) },
+	}
 }
 
 // Snapshot implements step.Snapshots. The file that is recorded is the one in the
 // first place, encrypted where recipients are named: so are the copies of it that
-// control planes get.
+// control planes get. Then the restore is rehearsed here, while there is a plain one, and
+// the plan's own step tells of that; of a plain one it is that step's matter.
 func (r runSnapshots) Snapshot(ctx context.Context, hop string, progress func(int64)) (step.Snapshot, error) {
-	m, err := r.store.Save(ctx, r.source, r.rehearser, snapshot.Order{ID: r.run, Hop: hop, At: time.Now(), Progress: progress})
+	var with snapshot.Rehearser
+	if !r.store.Recipients.None() {
+		with = r.bench(hop)
+	}
+	m, err := r.store.Save(ctx, r.source, with, snapshot.Order{ID: r.run, Hop: hop, At: time.Now(), Progress: progress})
 	if err != nil {
 		return step.Snapshot{}, err
 	}
-	out := step.Snapshot{SHA256: m.StoredSHA256, Revision: m.Revision, Size: m.Size, Member: m.Member, Says: kept(m, r.store.Places)}
+	out := step.Snapshot{
+		Stored: m.StoredSHA256, SHA256: m.SHA256, Encrypted: m.Encrypted(), Revision: m.Revision, Keys: m.Keys, Size: m.Size, Member: m.Member,
+		HashRevision: m.HashRevision, CompactRevision: m.CompactRevision, Hash: m.Hash, Says: kept(m, r.store.Places),
+	}
+	if m.Encrypted() {
+		out.Rehearsed = step.Rehearsal{With: m.Rehearsed.With, Version: m.Rehearsed.Version, Revision: m.Rehearsed.Revision, Keys: m.Rehearsed.Keys}
+		if m.Rehearsed.With == snapshot.Embedded {
+			out.Rehearsed = step.Rehearsal{Instead: cmp.Or(m.Rehearsed.Instead, "the plan names none")}
+		}
+	}
 	if d, ok := r.store.Places[0].(*snapshot.Directory); ok {
 		out.Path = d.Path(m.Name)
 	}
 	return out, nil
 }
 
-// kept says how a snapshot was rehearsed, for whom it is encrypted and where it is.
+// kept says for whom a snapshot is encrypted and where else it is.
 func kept(m snapshot.Meta, places []snapshot.Place) []string {
-	says := []string{"restore rehearsed with " + rehearsed(m.Rehearsed)}
+	var says []string
 	if m.Encrypted() {
 		says = append(says, fmt.Sprintf("encrypted for %d recipient(s)", len(m.EncryptedFor)))
 	}

@@ -213,7 +213,7 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 			t.Errorf("%s: the key is repeated: %v", what, err)
 		}
 	}
-	if r, err := ParseRecipients(nil, ""); err != nil || !r.none() {
+	if r, err := ParseRecipients(nil, ""); err != nil || !r.None() {
 		t.Errorf("none: %v", err)
 	}
 	if ids, err := LoadIdentities(""); err != nil || ids != nil {

@@ -85,7 +85,7 @@ func (s *Store) Save(ctx context.Context, from Source, with Rehearser, o Order) 
 		return Meta{}, err
 	}
 	ready, other := stored{path: work.Path(file), sha256: m.SHA256, size: m.Size}, m.Name+sealedSuffix
-	if !s.Recipients.none() {
+	if !s.Recipients.None() {
 		if ready, err = s.Recipients.seal(ctx, work.Path(file), work.Path(file+sealedSuffix)); err == nil {
 			err = os.Remove(work.Path(file))
 		}

@@ -29,7 +29,7 @@ func (f *fakeSnapshots) Snapshot(_ context.Context, hop string, progress func(in
 		return Snapshot{}, err
 	}
 	digest, err := fileDigest(path)
-	return Snapshot{Path: path, SHA256: strings.TrimPrefix(digest, "sha256:"), Revision: 7, Member: "cp-1"}, errors.Join(err, f.err)
+	return Snapshot{Path: path, Stored: strings.TrimPrefix(digest, "sha256:"), Revision: 7, Member: "cp-1"}, errors.Join(err, f.err)
 }
 
 func TestSnapshotIsTakenOnce(t *testing.T) {
@@ -227,7 +227,7 @@ func TestLocal(t *testing.T) {
 func TestEveryKindHasARunner(t *testing.T) {
 	runners := New(newWorld(t, nil).Deps)
 	for _, k := range []plan.Kind{plan.KindSnapshot, plan.KindBackup, plan.KindBaseline, plan.KindFetch, plan.KindImages, plan.KindPackages,
-		plan.KindCommand, plan.KindMoveLeader, plan.KindCordon, plan.KindDrain, plan.KindUncordon, plan.KindLocal, plan.KindCompare} {
+		plan.KindCommand, plan.KindMoveLeader, plan.KindPinEtcd, plan.KindUnpinEtcd, plan.KindDefragment, plan.KindCordon, plan.KindDrain, plan.KindUncordon, plan.KindLocal, plan.KindCompare} {
 		if runners[k] == nil {
 			t.Errorf("no runner for %s", k)
 		}

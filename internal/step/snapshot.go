@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/kup-project/kup/pkg/plan"
@@ -9,15 +10,29 @@ import (
 
 // Snapshot is a saved and proven copy of etcd's data.
 type Snapshot struct {
-	Path     string // on the operator's machine
-	SHA256   string // of the whole file as it is stored there, hexadecimal
-	Revision int64
-	Size     int64 // bytes of the data
-	Member   string
-	// Says is what else is to be told of it: how its restore was rehearsed, where
-	// and for whom it is kept.
-	Says []string
+	Path string `json:"-"` // on the operator's machine
+	// Stored is the SHA-256 of the file as it is stored there, hexadecimal, SHA256 that
+	// of the data: they are the same unless it is encrypted.
+	Stored    string `json:"stored"`
+	SHA256    string `json:"sha256"`
+	Encrypted bool   `json:"encrypted,omitempty"`
+	Revision  int64  `json:"revision"`
+	Keys      int64  `json:"keys"` // that live at the revision
+	Size      int64  `json:"size"` // bytes of the data
+	Member    string `json:"member"`
+	// HashRevision, CompactRevision and Hash are the point on which the members and the
+	// file agree.
+	HashRevision    int64  `json:"hashRevision"`
+	CompactRevision int64  `json:"compactRevision"`
+	Hash            uint32 `json:"hash"`
+	// Rehearsed is how the restore of an encrypted one was rehearsed while it was plain.
+	Rehearsed Rehearsal `json:"rehearsed"`
+	// Says is what else is to be told of it: where and for whom it is kept.
+	Says []string `json:"-"`
 }
+
+// snapshotFacts names the file that keeps a hop's Snapshot.
+const snapshotFacts = "snapshot-facts"
 
 // Snapshots saves a snapshot of the run's hop where the run's snapshots are kept, and
 // proves it by reading it back. What an earlier try left behind for that hop is
@@ -54,9 +69,16 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 	if err != nil {
 		return failed(s, "save an etcd snapshot", err, "")
 	}
-	a := Artefact{Name: ArtefactSnapshot, Hop: hop, Path: snap.Path, Digest: "sha256:" + snap.SHA256}
+	a := Artefact{Name: ArtefactSnapshot, Hop: hop, Path: snap.Path, Digest: "sha256:" + snap.Stored}
 	if err := Verify(ctx, nil, a); err != nil {
 		return failed(s, "read the snapshot back", err, "")
+	}
+	facts, err := json.Marshal(snap)
+	if err == nil {
+		err = writeDurably(r.keeper.path(snapshotFacts, hop), append(facts, '\n'))
+	}
+	if err != nil {
+		return failed(s, "note what was found of the snapshot", err, "")
 	}
 	r.observer.Note(s.ID, fmt.Sprintf("revision %d of member %s, %d MiB", snap.Revision, snap.Member, snap.Size>>20))
 	for _, text := range snap.Says {
