@@ -24,6 +24,7 @@ type Catalog struct {
 	minors  []minorRow
 	patches []patchRow
 	edges   []Edge
+	bumps   []bumpRow
 
 	noDefragment []noDefragmentRow
 
@@ -102,6 +103,7 @@ func Load() (*Catalog, error) {
 		Patches      []patchRow        `json:"patches"`
 		Edges        []Edge            `json:"edges"`
 		NoDefragment []noDefragmentRow `json:"noDefragment"`
+		Bumps        []bumpRow         `json:"bumps"`
 	}
 	var skew struct {
 		Kubelets   []kubeletRow `json:"kubelets"`
@@ -133,7 +135,8 @@ func Load() (*Catalog, error) {
 			return nil, err
 		}
 	}
-	c.minors, c.patches, c.edges, c.noDefragment = minors.Minors, etcd.Patches, etcd.Edges, etcd.NoDefragment
+	c.minors, c.patches, c.edges = minors.Minors, etcd.Patches, etcd.Edges
+	c.bumps, c.noDefragment = etcd.Bumps, etcd.NoDefragment
 	c.kubelets, c.apart = skew.Kubelets, skew.APIServers
 	c.commands, c.options, c.etcdCerts = commands.Commands, commands.Options, commands.EtcdCertificates
 	c.nested, c.moved, c.removed = images.NestedCoreDNS, images.Moved, removed.APIs

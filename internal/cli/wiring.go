@@ -45,7 +45,7 @@ func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hea
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
 		EtcdTag: s.api, Defragmenter: s.etcd,
-		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
+		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd}, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
 		Artefacts: m, Observer: observer,
 	}) {
 		out[kind] = r

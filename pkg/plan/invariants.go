@@ -192,9 +192,30 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 
 func (k Kind) known() bool {
 	switch k {
-	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
-		KindMoveLeader, KindPinEtcd, KindUnpinEtcd, KindDefragment, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare,
-		KindFiles, KindUnit, KindObjects, KindRejoin, KindReopen:
+	case KindSnapshot,
+		KindBackup,
+		KindBaseline,
+		KindFetch,
+		KindImages,
+		KindPackages,
+		KindCommand,
+		KindMoveLeader,
+		KindCordon,
+		KindDrain,
+		KindUncordon,
+		KindLocal,
+		KindCompare,
+		KindFiles,
+		KindUnit,
+		KindObjects,
+		KindRejoin,
+		KindReopen,
+		KindRehearse,
+		KindRestorable,
+		KindRestoreMember,
+		KindPinEtcd,
+		KindUnpinEtcd,
+		KindDefragment:
 		return true
 	}
 	return false
