@@ -19,12 +19,16 @@ func (e *InvalidError) Error() string {
 
 // Validate checks the laws that hold for every plan: unique step ids, hops of one
 // minor, the stages in their order, control planes and etcd members one at a
-// time, a snapshot before the first mutation of each hop, and well-formed gates.
+// time, a snapshot before the first mutation of each hop, and well-formed gates. A
+// rollback goes down one minor, through the stages of its scope.
 // The error is an *[InvalidError] with every problem found.
 func Validate(p *Plan) error {
 	v := &validator{plan: p, ids: map[string]bool{}}
 	if p.Format != Format {
 		v.add("format %d is not %d", p.Format, Format)
+	}
+	if p.Rollback != nil {
+		v.rollback()
 	}
 	for i := range p.Hops {
 		v.hop(i)
@@ -47,8 +51,7 @@ func (v *validator) add(format string, args ...any) {
 
 func (v *validator) hop(i int) {
 	h := &v.plan.Hops[i]
-	sameLine := h.From.Line() == h.To.Line() && !h.To.Less(h.From)
-	if !sameLine && h.From.Line().Next() != h.To.Line() {
+	if !v.plan.oneMinor(h) {
 		v.add("hop %d goes from %s to %s: a hop is one minor, or a patch of its own minor", i+1, h.From, h.To)
 	}
 	if h.From.IsZero() || h.To.IsZero() {
@@ -58,7 +61,9 @@ func (v *validator) hop(i int) {
 		v.add("hop %d starts at %s, but the hop before it ends at %s", i+1, h.From, v.plan.Hops[i-1].To)
 	}
 	v.stageOrder(h)
-	saved := false
+	// What a rollback returns to was saved by the run that it takes back; one that keeps
+	// the data saves them as they are now.
+	saved := v.plan.Rollback != nil && v.plan.Rollback.Scope != ScopeHop
 	for j := range h.Stages {
 		st := &h.Stages[j]
 		if len(st.Waves) == 0 {
@@ -67,13 +72,17 @@ func (v *validator) hop(i int) {
 		for k := range st.Waves {
 			saved = v.wave(h, st, k, saved)
 		}
+		v.pins(h, st)
 	}
 }
 
-// stageOrder checks that the stages are a part of the six in their order. The
-// etcd stage may stand before the control plane's, after it, or both.
+// stageOrder checks that the stages are a part of those of the plan's kind in their
+// order. The etcd stage of an upgrade may stand before the control plane's, after it, or both.
 func (v *validator) stageOrder(h *Hop) {
 	order := []StageName{Prepare, EtcdStage, ControlPlane, EtcdStage, Workers, Addons, WorkloadStage}
+	if r := v.plan.Rollback; r != nil {
+		order, _ = r.Scope.stageOrder()
+	}
 	at := 0
 	for _, st := range h.Stages {
 		for at < len(order) && order[at] != st.Name {
@@ -84,6 +93,32 @@ func (v *validator) stageOrder(h *Hop) {
 			return
 		}
 		at++
+	}
+}
+
+// pins checks that an image tag which the plan pins etcd to is taken out again in
+// the same stage: kubeadm would leave etcd there in every later hop.
+func (v *validator) pins(h *Hop, st *Stage) {
+	pinned := ""
+	for i := range st.Waves {
+		for _, lane := range st.Waves[i].Lanes {
+			for _, s := range lane {
+				tag := s.Args["tag"]
+				switch {
+				case s.Kind == KindPinEtcd && (tag == "" || pinned != ""):
+					v.add("step %s: its tag is missing, or etcd is pinned to %s already", s.ID, pinned)
+				case s.Kind == KindPinEtcd:
+					pinned = tag
+				case s.Kind == KindUnpinEtcd && (tag == "" || tag != pinned):
+					v.add("step %s takes out the tag %q, and the plan pins etcd to %q", s.ID, tag, pinned)
+				case s.Kind == KindUnpinEtcd:
+					pinned = ""
+				}
+			}
+		}
+	}
+	if pinned != "" {
+		v.add("hop to %s: stage %s leaves etcd pinned to %s", h.To, st.Name, pinned)
 	}
 }
 
@@ -157,8 +192,30 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 
 func (k Kind) known() bool {
 	switch k {
-	case KindSnapshot, KindRehearse, KindRestorable, KindRestoreMember, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
-		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare:
+	case KindSnapshot,
+		KindBackup,
+		KindBaseline,
+		KindFetch,
+		KindImages,
+		KindPackages,
+		KindCommand,
+		KindMoveLeader,
+		KindCordon,
+		KindDrain,
+		KindUncordon,
+		KindLocal,
+		KindCompare,
+		KindFiles,
+		KindUnit,
+		KindObjects,
+		KindRejoin,
+		KindReopen,
+		KindRehearse,
+		KindRestorable,
+		KindRestoreMember,
+		KindPinEtcd,
+		KindUnpinEtcd,
+		KindDefragment:
 		return true
 	}
 	return false
@@ -166,7 +223,7 @@ func (k Kind) known() bool {
 
 func (w WayBack) known() bool {
 	switch w {
-	case WayBackNothing, WayBackNode, WayBackRestore, WayBackNone:
+	case WayBackNothing, WayBackNode, WayBackEdit, WayBackRestore, WayBackNone:
 		return true
 	}
 	return false
@@ -185,13 +242,13 @@ const (
 // names a hop by its minor (1.34), false for an exact one (v1.34.4).
 func gateForm(name string) (subject, version need, hop, known bool) {
 	switch name {
-	case "apiservers-ready", "etcd-healthy", "etcd-data-equal", "dns-answers", "admission-available":
+	case "apiservers-ready", "etcd-healthy", "etcd-below-quota", "etcd-data-equal", "dns-answers", "admission-available":
 		return absent, absent, false, true
 	case "apiservers-at":
 		return absent, required, true, true
 	case "static-pods", "etcd-member":
 		return required, required, false, true
-	case "others-ready":
+	case "others-ready", "etcd-quorum":
 		return required, absent, false, true
 	case "certificates-renewed":
 		return optional, required, true, true

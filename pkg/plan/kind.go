@@ -70,7 +70,19 @@ const (
 	// KindMoveLeader moves etcd's leadership off the node's member. Args: member.
 	// Truth: the etcd cluster.
 	KindMoveLeader Kind = "move-leader"
-	// KindCordon marks the node unschedulable. Truth: the API.
+	// KindPinEtcd sets etcd.local.imageTag in the ConfigMap kube-system/kubeadm-config,
+	// from which kubeadm deploys etcd. Cluster step. Args: tag. Truth: the API.
+	KindPinEtcd Kind = "pin-etcd"
+	// KindUnpinEtcd takes it out again. Cluster step. Args: tag, the one that
+	// KindPinEtcd set; another one is not the plan's to remove. Truth: the API.
+	KindUnpinEtcd Kind = "unpin-etcd"
+	// KindDefragment gives the free space in the node's etcd member's store back to
+	// the disk; the member does not answer meanwhile. Args: member. Truth: none; what
+	// was begun is done again.
+	KindDefragment Kind = "defragment"
+	// KindCordon marks the node unschedulable. Args: found (how the node is to be left in
+	// the end, [FoundCordoned] or [FoundSchedulable]; empty: as the step finds it). Truth:
+	// the API.
 	KindCordon Kind = "cordon"
 	// KindDrain evicts the node's pods. Args: timeout, gracePeriod,
 	// deleteEmptyDirData, force. Truth: the API.
@@ -83,6 +95,44 @@ const (
 	// KindCompare compares the workloads with the hop's baseline and reports
 	// restarts, moves and users of deprecated APIs. Cluster step. Args: hop.
 	KindCompare Kind = "compare"
+
+	// KindFiles puts files of a node's backup back. Args: archive (path on the node,
+	// see KindBackup), digest of it, paths (\n separated, directories with all below
+	// them), keep (\n separated paths below them that stay as they are). A path that
+	// the backup tells did not exist is removed. Units are read anew. component and
+	// version (what of the node moves to which version, for those who look for drift).
+	// Truth: the execution.
+	KindFiles Kind = "files"
+	// KindUnit starts or stops a unit and proves that it runs, or that none of its
+	// processes is left. Args: unit, want (UnitRunning or UnitStopped); component and
+	// version as for KindFiles. Truth: the host.
+	KindUnit Kind = "unit"
+	// KindObjects makes objects of the API what the undone run recorded of them before
+	// the hop. Cluster step. Args: hop (of that run, 1.34), source (path of the
+	// artefact in this run's directory), digest, objects (\n separated,
+	// "ConfigMap/kube-system/kubeadm-config"). Truth: the API.
+	KindObjects Kind = "objects"
+	// KindRejoin makes an etcd member's data equal to the others': a member whose hash
+	// differs is removed, its data directory set aside, and it is added again, empty.
+	// Args: member, dataDir, manifest (path of the static pod's), version (of the etcd
+	// it then runs). Truth: the members' hashes.
+	KindRejoin Kind = "rejoin"
+	// KindReopen records in the journal of the run that is taken back which of its
+	// steps no longer stand, so that it can be resumed; without steps it ends that
+	// run for good. Cluster step. Args: run, steps (\n separated ids). Truth: that journal.
+	KindReopen Kind = "reopen"
+)
+
+// The values of KindCordon's Args["found"].
+const (
+	FoundCordoned    = "cordoned"
+	FoundSchedulable = "schedulable"
+)
+
+// The values of KindUnit's Args["want"].
+const (
+	UnitRunning = "running"
+	UnitStopped = "stopped"
 )
 
 // argvSeparator cannot occur in a command-line argument that anybody types.
@@ -98,4 +148,5 @@ const DoneExecution = "execution"
 const (
 	ComponentControlPlane = "control-plane" // API server, controller manager, scheduler
 	ComponentEtcd         = "etcd"
+	ComponentKubelet      = "kubelet" // of steps that go back only
 )
