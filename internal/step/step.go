@@ -107,6 +107,6 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
-		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
 	}
 }

@@ -89,7 +89,9 @@ type Machine struct {
 	unit  *unit // the kubelet's
 	skew  time.Duration
 	sick  map[cluster.Version]bool // kubelets that never become ready
-	pid   int
+	// crashing programs, "etcd 3.6.5", end as soon as they have started.
+	crashing map[string]bool
+	pid      int
 
 	posted  time.Time // when the kubelet last posted its node's status
 	missing bool      // its heartbeats are being missed
@@ -104,7 +106,7 @@ func New(c Config) *Machine {
 	}
 	m := &Machine{
 		cfg: c, fs: c.FS, runtime: newContainers(), log: &journal{}, closing: make(chan struct{}),
-		sick: map[cluster.Version]bool{}, pid: firstPID,
+		sick: map[cluster.Version]bool{}, crashing: map[string]bool{}, pid: firstPID,
 	}
 	m.packages = &debian.System{
 		Host: c.Name, Architecture: architecture, Repository: c.Repository, Wait: m.wait,

@@ -31,6 +31,7 @@ const (
 	otherStart  = 15 * time.Second
 	serverStart = 35 * time.Second
 	etcdStart   = 45 * time.Second
+	crashTime   = 5 * time.Second // of one that ends as soon as it has started
 )
 
 // wanted is a static pod as its manifest says.
@@ -115,7 +116,7 @@ func (k *kubelet) syncStatic(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		w := want[name]
-		if run, runs := k.m.runtime.static(name); !runs || run.Hash != w.hash {
+		if run, runs := k.m.runtime.static(name); !runs || run.Hash != w.hash || run.Crashing {
 			k.work(ctx, name, func(ctx context.Context) error { return k.replaceStatic(ctx, w) })
 		}
 	}
@@ -138,7 +139,7 @@ func (k *kubelet) stopStatic(ctx context.Context, name string) error {
 func (k *kubelet) replaceStatic(ctx context.Context, w wanted) error {
 	name, image := w.pod.Name, w.pod.Spec.Containers[0].Image
 	old, ran := k.m.runtime.static(name)
-	if ran {
+	if ran && !old.Crashing {
 		if err := k.stopStatic(ctx, name); err != nil {
 			return err
 		}
@@ -148,14 +149,19 @@ func (k *kubelet) replaceStatic(ctx context.Context, w wanted) error {
 		return err
 	}
 	tag := image[strings.LastIndex(image, ":")+1:]
+	run := staticRun{Hash: w.hash, Version: versionOfTag(tag), Restarts: old.Restarts, Started: k.m.now().UTC()}
+	if old.Hash == w.hash {
+		run.Restarts++
+	}
 	if err := k.m.startProcess(ctx, name, tag); err != nil {
+		if errors.Is(err, errCrash) {
+			run.Crashing = true
+			k.m.runtime.setStatic(name, &run)
+			k.m.wake()
+		}
 		return fmt.Errorf("back-off restarting failed container %s: %w", name, err)
 	}
-	restarts := old.Restarts
-	if old.Hash == w.hash {
-		restarts++
-	}
-	k.m.runtime.setStatic(name, &staticRun{Hash: w.hash, Version: versionOfTag(tag), Restarts: restarts, Started: k.m.now().UTC()})
+	k.m.runtime.setStatic(name, &run)
 	k.m.tellReadiness()
 	return nil
 }
@@ -168,6 +174,9 @@ func versionOfTag(tag string) string {
 
 // startProcess starts the process behind a component and waits until it is ready.
 func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
+	if m.crashes(name, versionOfTag(tag)) {
+		return errors.Join(m.wait(ctx, crashTime), errCrash)
+	}
 	switch {
 	case name == manifest.Etcd && m.cfg.Etcd != nil:
 		if err := m.cfg.Etcd.Start(ctx, versionOfTag(tag)); err != nil {
@@ -202,7 +211,7 @@ func (m *Machine) stopProcess(ctx context.Context, name string) error {
 // only one that it talks to, is there.
 func (m *Machine) tellReadiness() {
 	reason := ""
-	if _, runs := m.runtime.static(manifest.Etcd); !runs {
+	if !m.runtime.serves(manifest.Etcd) {
 		reason = "etcd failed: dial tcp 127.0.0.1:2379: connect: connection refused"
 	}
 	m.setEtcdFailing(reason)
@@ -221,10 +230,5 @@ func (m *Machine) setEtcdFailing(reason string) {
 
 // staticReady tells whether a component runs and is ready.
 func (m *Machine) staticReady(name string) bool {
-	_, runs := m.runtime.static(name)
-	if name != apiServer || m.cfg.Etcd == nil {
-		return runs
-	}
-	_, stored := m.runtime.static(manifest.Etcd)
-	return runs && stored
+	return m.runtime.serves(name) && (name != apiServer || m.cfg.Etcd == nil || m.runtime.serves(manifest.Etcd))
 }
