@@ -37,6 +37,9 @@ type Etcd interface {
 	Kill()
 	// Certify has it use the certificates that now lie on the host.
 	Certify() error
+	// Empty sets its data aside; it does not run. It starts next as a member that
+	// joins: initialCluster is what its flag of that name says.
+	Empty(initialCluster string) error
 }
 
 // Config says what a machine is and what surrounds it.

@@ -93,6 +93,13 @@ func (m *Machine) start(id string) error {
 
 // startProcesses starts what is behind the static pods that run.
 func (m *Machine) startProcesses(ctx context.Context) error {
+	for _, name := range m.runtime.staticNames() {
+		if m.runtime.serves(name) {
+			if err := m.showProcess(name); err != nil {
+				return err
+			}
+		}
+	}
 	if run, runs := m.runtime.static(manifest.Etcd); runs && !run.Crashing && m.cfg.Etcd != nil {
 		if err := m.cfg.Etcd.Start(ctx, run.Version); err != nil {
 			return fmt.Errorf("etcd: %w", err)

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -132,7 +133,7 @@ func (k *kubelet) stopStatic(ctx context.Context, name string) error {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
 	k.m.runtime.setStatic(name, nil)
-	return nil
+	return k.m.fs.RemoveAll(processDir(name))
 }
 
 // replaceStatic stops what runs of a component and starts what its manifest says.
@@ -163,7 +164,23 @@ func (k *kubelet) replaceStatic(ctx context.Context, w wanted) error {
 	}
 	k.m.runtime.setStatic(name, &run)
 	k.m.tellReadiness()
-	return nil
+	return k.m.showProcess(name)
+}
+
+// staticPID is the first of the processes behind static pods, as the host sees them.
+const staticPID = 201
+
+// processDir is where the host shows the process behind a component.
+func processDir(component string) string {
+	i := slices.Index([]string{manifest.Etcd, apiServer, "kube-controller-manager", "kube-scheduler"}, component)
+	return "/proc/" + strconv.Itoa(staticPID+i)
+}
+
+// showProcess has the host show the process behind a component that runs.
+func (m *Machine) showProcess(component string) error {
+	const longest = 15 // of a name that the kernel keeps
+	dir := processDir(component)
+	return errors.Join(m.fs.MkdirAll(dir, 0o555), m.fs.WriteFile(dir+"/comm", []byte(component[:min(len(component), longest)]+"\n"), 0o444))
 }
 
 // versionOfTag drops what kubeadm's image tags have behind the version.
@@ -179,6 +196,9 @@ func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
 	}
 	switch {
 	case name == manifest.Etcd && m.cfg.Etcd != nil:
+		if err := m.emptied(); err != nil {
+			return err
+		}
 		if err := m.cfg.Etcd.Start(ctx, versionOfTag(tag)); err != nil {
 			return err
 		}
@@ -193,6 +213,30 @@ func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
 		return m.cfg.APIServer.Start(ctx, tag)
 	}
 	return m.wait(ctx, otherStart)
+}
+
+// memberData is where etcd keeps all that it stores.
+const memberData = manifest.EtcdData + "/member"
+
+// emptied has the member join the cluster again when its data directory is gone, as
+// the manifest then has to ask for.
+func (m *Machine) emptied() error {
+	if _, err := m.fs.Stat(memberData); err == nil {
+		return nil
+	}
+	text, err := m.fs.ReadFile(path.Join(manifest.Dir, manifest.Etcd+".yaml"))
+	if err != nil {
+		return err
+	}
+	flags := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "- "), "=")
+		flags[name] = value
+	}
+	if flags["--initial-cluster-state"] != "existing" {
+		return errors.New("member has already been bootstrapped")
+	}
+	return errors.Join(m.cfg.Etcd.Empty(flags["--initial-cluster"]), m.fs.MkdirAll(memberData, 0o700))
 }
 
 // stopProcess stops it.
