@@ -65,8 +65,8 @@ func (n nodesSide) Node(ctx context.Context, name string) (cluster.Node, error) 
 // storeHashes is what etcd's members store, as runners ask for it.
 type storeHashes struct{ *etcd.Cluster }
 
-func (h storeHashes) Hashes(ctx context.Context) ([]step.MemberHash, error) {
-	points, err := h.Cluster.Hashes(ctx)
+func (h storeHashes) Hashes(ctx context.Context, except string) ([]step.MemberHash, error) {
+	points, err := h.Cluster.Hashes(ctx, except)
 	out := make([]step.MemberHash, len(points))
 	for i, p := range points {
 		out[i] = step.MemberHash{Member: p.Node, Hash: fmt.Sprintf("%08x", p.Hash)}

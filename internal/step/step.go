@@ -112,7 +112,7 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
-		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
 		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
 		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
 		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
