@@ -134,7 +134,7 @@ func (r *rollback) moved(node string) (openLane, bool) {
 	}
 	// The add-ons' stage may have brought kubeadm to a node that nothing else touched.
 	eachStep(r.hop, func(st *plan.Stage, s *plan.Step) {
-		if st.Name == plan.Addons && s.Node == node && s.Kind == plan.KindPackages && r.undone.begun(s.ID) {
+		if st.Name == plan.Addons && s.Node == node && s.Kind == plan.KindPackages && r.undone.Begun(s.ID) {
 			all.add(s)
 			found = true
 		}

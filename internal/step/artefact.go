@@ -27,10 +27,11 @@ type Artefact struct {
 
 // The artefacts that steps make.
 const (
-	ArtefactSnapshot = "snapshot"
-	ArtefactBackup   = "backup"
-	ArtefactBaseline = "baseline"
-	ArtefactResult   = "result"
+	ArtefactSnapshot  = "snapshot"
+	ArtefactRehearsal = "rehearsal"
+	ArtefactBackup    = "backup"
+	ArtefactBaseline  = "baseline"
+	ArtefactResult    = "result"
 	// ArtefactObjects and ArtefactSchema are of the API before the hop: the objects that
 	// kubeadm changes, and what the API server serves, compressed.
 	ArtefactObjects = "objects"

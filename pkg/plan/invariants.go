@@ -165,9 +165,27 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 
 func (k Kind) known() bool {
 	switch k {
-	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
-		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare,
-		KindFiles, KindUnit, KindObjects, KindRejoin, KindReopen:
+	case KindSnapshot,
+		KindBackup,
+		KindBaseline,
+		KindFetch,
+		KindImages,
+		KindPackages,
+		KindCommand,
+		KindMoveLeader,
+		KindCordon,
+		KindDrain,
+		KindUncordon,
+		KindLocal,
+		KindCompare,
+		KindFiles,
+		KindUnit,
+		KindObjects,
+		KindRejoin,
+		KindReopen,
+		KindRehearse,
+		KindRestorable,
+		KindRestoreMember:
 		return true
 	}
 	return false
