@@ -44,8 +44,13 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 	for kind, runner := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
-		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd}, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
-		Artefacts: m, Observer: observer, Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
+		EtcdTag: s.api, Defragmenter: s.etcd,
+		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
+		Snapshots:    etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
+		Certificates: certificates{s.hosts},
+		Local:        local{s.dir},
+		Artefacts:    m, Observer: observer,
+		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {
 		out[kind] = runner
 	}
