@@ -105,7 +105,7 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 			return "", exit(3, "") // no copy there yet
 		}
 	})
-	s := &snapshot{snapshots: oneSnapshot{}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
+	s := &snapshot{snapshots: oneSnapshot{dir: w.artefacts.Dir()}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
 	step := plan.Step{ID: "1.34/prepare/snapshot", Kind: plan.KindSnapshot, Args: map[string]string{"hop": "1.34"}}
 	if err := s.Run(t.Context(), step, plan.Execution{}); err != nil {
 		t.Fatal(err)
@@ -113,10 +113,10 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 	return w
 }
 
-type oneSnapshot struct{}
+type oneSnapshot struct{ dir string }
 
-func (oneSnapshot) Snapshot(_ context.Context, dir, name string, _ func(int64)) (Snapshot, error) {
-	path := filepath.Join(dir, name)
+func (o oneSnapshot) Snapshot(_ context.Context, hop string, _ func(int64)) (Snapshot, error) {
+	path := filepath.Join(o.dir, "etcd-"+hop+".db")
 	err := os.WriteFile(path, []byte("snapshot"), 0o600)
 	digest, digestErr := fileDigest(path)
 	return Snapshot{
@@ -173,7 +173,7 @@ func TestRehearsalsThatFail(t *testing.T) {
 
 func TestBench(t *testing.T) {
 	dir := t.TempDir()
-	snap, err := oneSnapshot{}.Snapshot(t.Context(), dir, "x.db", nil)
+	snap, err := oneSnapshot{dir: dir}.Snapshot(t.Context(), "1.34", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
