@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/survey"
 	"github.com/kup-project/kup/pkg/cluster"
 )
@@ -91,7 +92,7 @@ func (s *session) loadInventory(need bool) error {
 		path = defaultInventory
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			if need {
-				return &usageError{err: fmt.Errorf("there is no %s here, and apply needs one to reach the hosts", path), hint: "write one: kup init, or name one with --file"}
+				return &usageError{err: fmt.Errorf("there is no %s here, and this command needs one to reach the hosts", path), hint: "write one: kup init, or name one with --file"}
 			}
 			s.inv = inventory.Default()
 			return nil
@@ -102,6 +103,9 @@ func (s *session) loadInventory(need bool) error {
 		return err
 	}
 	if s.dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if _, err := snapshot.ParseRecipients(inv.Snapshots.Recipients, ""); err != nil { // a mistyped key passes for one otherwise
 		return err
 	}
 	s.inv = inv

@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -38,17 +39,21 @@ func (s *session) progress() (engine.Observer, func()) {
 	return report.NewLines(s.sys.err), func() {}
 }
 
-func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hears) map[plan.Kind]engine.Runner {
+func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, observer hears, store *snapshot.Store) map[plan.Kind]engine.Runner {
 	out := map[plan.Kind]engine.Runner{}
 	api := apiSide{Client: s.api, may: lease.Check, pace: s.sys.seams.Pace}
-	for kind, r := range step.New(step.Deps{
+	for kind, runner := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
 		EtcdTag: s.api, Defragmenter: s.etcd,
-		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd}, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
+		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
+		Snapshots:    s.runSnapshots(r, store),
+		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
+		Local:     local{s.dir},
 		Artefacts: m, Observer: observer,
+		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {
-		out[kind] = r
+		out[kind] = runner
 	}
 	return out
 }
@@ -82,7 +87,7 @@ func (g gates) Gate(id plan.GateID) (engine.Gate, error) { return g.Set.Gate(id)
 // planes know of it. While the API is down by plan it cannot be asked, and the
 // hosts' own fence alone holds.
 type fence struct {
-	lease  *kube.Lease
+	lease  hold
 	memory *memory
 	mirror *mirror
 }
@@ -94,6 +99,9 @@ func (f fence) Assert(ctx context.Context, stepID string) error {
 	}
 	return f.mirror.sync(ctx, f.memory.snapshot().Artefacts)
 }
+
+// driftOf gives what looks for drift in a run.
+func (s *session) driftOf(_ *runRecord, m *memory) engine.Drift { return drift{s, m} }
 
 // drift compares the cluster with the plan before every wave.
 type drift struct {
@@ -117,6 +125,7 @@ func (d drift) Check(ctx context.Context, p *plan.Plan, _ func(string) bool) err
 
 // findings are what the hops' comparisons found.
 type findings struct {
+	snapshots             []string // how each hop's restore was rehearsed
 	workloads, deprecated []string
 	unready               map[string]float64
 }
@@ -124,7 +133,13 @@ type findings struct {
 func (s *session) findings(p *plan.Plan, m *memory) *findings {
 	f := &findings{}
 	for i := range p.Hops {
-		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
+		line := p.Hops[i].To.Line().String()
+		if r, ok, err := step.Rehearsed(m, line); err != nil {
+			s.sys.tell("kup: %v", err)
+		} else if ok {
+			f.snapshots = append(f.snapshots, "before "+p.Hops[i].To.String()+" "+r.String())
+		}
+		result, ok, err := step.Baselines{Artefacts: m}.Result(line)
 		if err != nil {
 			s.sys.tell("kup: %v", err)
 		}

@@ -14,20 +14,27 @@ const ResultFile = "report.json"
 
 // Result is a run as it ended, for programs.
 type Result struct {
-	Run     string    `json:"run"`
-	Plan    string    `json:"plan"`
-	Outcome string    `json:"outcome"` // done, failed, stopped
-	Error   string    `json:"error,omitempty"`
-	From    string    `json:"from"`
-	To      string    `json:"to"`
-	Began   time.Time `json:"began"`
-	Ended   time.Time `json:"ended"`
+	Run     string `json:"run"`
+	Plan    string `json:"plan"`
+	Outcome string `json:"outcome"` // done, failed, stopped, rolled-back
+	Error   string `json:"error,omitempty"`
+	// Undoes is the run that this one took back, and Scope how far; empty: it was an
+	// upgrade.
+	Undoes string    `json:"undoes,omitempty"`
+	Scope  string    `json:"scope,omitempty"`
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Began  time.Time `json:"began"`
+	Ended  time.Time `json:"ended"`
 	// Where the wall time went, in seconds; see Spent for how it is counted.
 	WallSeconds    float64 `json:"wallSeconds"`
 	RemoteSeconds  float64 `json:"remoteSeconds"`
 	WaitSeconds    float64 `json:"waitSeconds"`
 	SustainSeconds float64 `json:"sustainSeconds"`
 	RestSeconds    float64 `json:"restSeconds"`
+	// Snapshots say of each hop's snapshot with which etcd its restore was rehearsed,
+	// one sentence each.
+	Snapshots []string `json:"snapshots,omitempty"`
 	// Workloads are what the comparison with the baselines found, one sentence each.
 	Workloads []string `json:"workloads,omitempty"`
 	// Deprecated are API versions that clients still ask for.
@@ -59,6 +66,8 @@ func WriteResult(w io.Writer, r *Result) error {
 	switch r.Outcome {
 	case "done":
 		fmt.Fprintf(&b, "\nDone: %s → %s in %s\n", r.From, r.To, seconds(r.WallSeconds))
+	case "rolled-back":
+		fmt.Fprintf(&b, "\nRolled back (scope %s): %s → %s in %s\n", r.Scope, r.From, r.To, seconds(r.WallSeconds))
 	case "stopped":
 		fmt.Fprintf(&b, "\nStopped after %s\n", seconds(r.WallSeconds))
 	default:
@@ -68,6 +77,9 @@ func WriteResult(w io.Writer, r *Result) error {
 		seconds(r.RemoteSeconds), seconds(r.WaitSeconds), seconds(r.SustainSeconds), seconds(r.RestSeconds))
 	for _, id := range sortedKeys(r.Accepted) {
 		fmt.Fprintf(&b, "  accepted: %s, by %s: %s\n", id, r.AcceptedBy, Printable(r.Accepted[id]))
+	}
+	for _, s := range r.Snapshots {
+		fmt.Fprintf(&b, "  snapshot: %s\n", Printable(s))
 	}
 	for _, s := range r.Workloads {
 		fmt.Fprintf(&b, "  workload: %s\n", s)
