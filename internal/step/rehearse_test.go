@@ -105,7 +105,7 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 			return "", exit(3, "") // no copy there yet
 		}
 	})
-	s := &snapshot{snapshots: oneSnapshot{dir: w.artefacts.Dir()}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
+	s := &snapshot{snapshots: oneSnapshot{w.artefacts.dir}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
 	step := plan.Step{ID: "1.34/prepare/snapshot", Kind: plan.KindSnapshot, Args: map[string]string{"hop": "1.34"}}
 	if err := s.Run(t.Context(), step, plan.Execution{}); err != nil {
 		t.Fatal(err)
@@ -119,8 +119,9 @@ func (o oneSnapshot) Snapshot(_ context.Context, hop string, _ func(int64)) (Sna
 	path := filepath.Join(o.dir, "etcd-"+hop+".db")
 	err := os.WriteFile(path, []byte("snapshot"), 0o600)
 	digest, digestErr := fileDigest(path)
+	sum := strings.TrimPrefix(digest, "sha256:")
 	return Snapshot{
-		Path: path, SHA256: strings.TrimPrefix(digest, "sha256:"), Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
+		Path: path, Stored: sum, SHA256: sum, Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
 		HashRevision: 12, CompactRevision: 5, Hash: 77,
 	}, errors.Join(err, digestErr)
 }
@@ -172,8 +173,7 @@ func TestRehearsalsThatFail(t *testing.T) {
 }
 
 func TestBench(t *testing.T) {
-	dir := t.TempDir()
-	snap, err := oneSnapshot{dir: dir}.Snapshot(t.Context(), "1.34", nil)
+	snap, err := oneSnapshot{t.TempDir()}.Snapshot(t.Context(), "x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,7 @@ func TestSnapshotsByHand(t *testing.T) {
 	configure(t, c, "snapshots: {keep: 2, limit: 50MiB, second: {directory: ./second}}")
 	name, file := savedName(t, c)
 	wantSays(t, kup(t, c, 0, "snapshot", "list"), name, "second")
-	wantSays(t, kup(t, c, 0, "snapshot", "verify", name), "Good: "+name, "compared with the 3 members", "second: whole")
+	wantSays(t, kup(t, c, 0, "snapshot", "verify", name), "Good: "+name, "compared with the 3 members", "Restore rehearsed with image registry.k8s.io/etcd:", "on cp-1.", "second: whole")
 	wantSays(t, kup(t, c, 0, "snapshot", "verify", file, "--offline"), "Good: ", "--offline")
 
 	content, err := os.ReadFile(file)
