@@ -211,6 +211,8 @@ const (
 type Etcd struct {
 	// stacked: members are static pods on the control planes. external: members run on hosts of role etcd.
 	Topology Topology `yaml:"topology"`
+	// Defragment the members once in a run, before anything else of it changes: one at a time, the leader last, never while a member catches up. While its turn lasts a member answers nobody.
+	Defragment bool `yaml:"defragment"`
 }
 
 // Addon is an add-on beyond CoreDNS and kube-proxy.

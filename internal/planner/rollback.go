@@ -34,6 +34,9 @@ type Evidence struct {
 	// EtcdCluster is the version that etcd's members agreed on, which none of them may
 	// fall below; zero: not known.
 	EtcdCluster cluster.Version
+	// Recorded are the objects that the run recorded before the hop, in the scope hop,
+	// "ConfigMap/kube-system/kubeadm-config".
+	Recorded []string
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.
@@ -65,6 +68,7 @@ type scopeBack struct {
 func scopesBack() []scopeBack {
 	return []scopeBack{
 		{plan.ScopeNode, (*rollback).nodeWay, (*rollback).nodeStages},
+		{plan.ScopeHop, (*rollback).hopWay, (*rollback).hopStages},
 	}
 }
 
@@ -164,7 +168,7 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	at := -1
 	for i := range u.Plan.Hops {
 		eachStep(&u.Plan.Hops[i], func(_ *plan.Stage, s *plan.Step) {
-			if s.Mutates && u.begun(s.ID) {
+			if s.Mutates && u.Begun(s.ID) {
 				at = i
 			}
 		})
@@ -199,8 +203,8 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	return r, true
 }
 
-// begun tells whether a step may have had an effect that stands.
-func (u Undone) begun(step string) bool {
+// Begun tells whether a step may have had an effect that stands.
+func (u Undone) Begun(step string) bool {
 	st := u.State.Steps[step]
 	return st.Attempt > 0 && st.Outcome != journal.Reopened
 }

@@ -15,6 +15,8 @@ type state struct {
 	// fresh is true once a whole hop was planned: nothing of the next one can
 	// have been done before the plan.
 	fresh bool
+	// defragmented is true once the plan has it.
+	defragmented bool
 }
 
 type nodeState struct {
@@ -26,8 +28,8 @@ type nodeState struct {
 	etcd    cluster.Version
 	// etcdImage is what its member runs from; empty: no image, or not known.
 	etcdImage string
-	member  bool // runs an etcd member
-	leader  bool
+	member    bool // runs an etcd member
+	leader    bool
 }
 
 func newState(f *cluster.Facts) *state {
