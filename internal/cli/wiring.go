@@ -124,6 +124,7 @@ func (d drift) Check(ctx context.Context, p *plan.Plan, _ func(string) bool) err
 
 // findings are what the hops' comparisons found.
 type findings struct {
+	snapshots             []string // how each hop's restore was rehearsed
 	workloads, deprecated []string
 	unready               map[string]float64
 }
@@ -131,7 +132,13 @@ type findings struct {
 func (s *session) findings(p *plan.Plan, m *memory) *findings {
 	f := &findings{}
 	for i := range p.Hops {
-		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
+		line := p.Hops[i].To.Line().String()
+		if r, ok, err := step.Rehearsed(m, line); err != nil {
+			s.sys.tell("kup: %v", err)
+		} else if ok {
+			f.snapshots = append(f.snapshots, "before "+p.Hops[i].To.String()+" "+r.String())
+		}
+		result, ok, err := step.Baselines{Artefacts: m}.Result(line)
 		if err != nil {
 			s.sys.tell("kup: %v", err)
 		}
