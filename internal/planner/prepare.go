@@ -20,7 +20,11 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	line := h.to.Line().String()
 	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
 	snapshot.Args["hop"] = line
-	snapshot = h.gated(snapshot, h.storeGates("etcd-healthy"), nil)
+	store := h.healthyStore()
+	if h.defragments {
+		store = []plan.GateID{"etcd-healthy"} // the quota is judged when the store is as small as it can be
+	}
+	snapshot = h.gated(snapshot, h.storeGates(store...), nil)
 	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts, certificates, the objects of the add-ons and the API's schema"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
@@ -66,15 +70,16 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	fetch := reads(h.step(plan.KindFetch, plan.Prepare, n.Name, "fetch", "fetch", "download "+what+" "+h.revision))
 	fetch.Args = h.packageArgs(n, names...)
 	images := h.nodeImages(n)
+	if h.raise != nil && h.raise.low[n.Name] {
+		images = append(images, h.raise.image)
+	}
 	pull := h.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("pull %d images", len(images)), images)
 	return plan.Lane{backup, fetch, pull}
 }
 
-// backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
-// change on it. A path that does not exist on a node is none of its files.
-func backupPaths(p Packages) []string {
-	paths := []string{
-		"/etc/kubernetes", // static pods, kubeconfigs, keys
+// kubeletPaths say how the kubelet is started.
+func kubeletPaths() []string {
+	return []string{
 		"/var/lib/kubelet/config.yaml",
 		"/var/lib/kubelet/instance-config.yaml",
 		"/var/lib/kubelet/kubeadm-flags.env",
@@ -83,11 +88,14 @@ func backupPaths(p Packages) []string {
 		"/etc/systemd/system/kubelet.service",
 		"/etc/systemd/system/kubelet.service.d",
 		"/usr/lib/systemd/system/kubelet.service.d",
-		"/etc/containerd",
-		"/etc/crio",
-		"/etc/docker",
-		"/etc/crictl.yaml",
 	}
+}
+
+// backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
+// change on it. A path that does not exist on a node is none of its files.
+func backupPaths(p Packages) []string {
+	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs, keys
+	paths = append(paths, "/etc/containerd", "/etc/crio", "/etc/docker", "/etc/crictl.yaml")
 	switch p.Manager {
 	case "apt":
 		paths = append(paths, "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/etc/apt/keyrings")

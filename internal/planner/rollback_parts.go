@@ -234,14 +234,9 @@ func (r *rollback) filesBack(stage plan.StageName, n *nodeState, name, estimate,
 }
 
 // kubeletFiles are the paths that say how the kubelet is started, and where its packages
-// come from. What else a backup holds, of the runtime's and of other package sources, no
-// hop changes.
+// come from. What else the backup has is for whoever repairs the node by hand.
 func (r *rollback) kubeletFiles(n *nodeState) []string {
-	paths := []string{
-		kubeletRun + "config.yaml", kubeletRun + "instance-config.yaml", kubeletRun + "kubeadm-flags.env",
-		"/etc/default/kubelet", "/etc/sysconfig/kubelet",
-		"/etc/systemd/system/kubelet.service", "/etc/systemd/system/kubelet.service.d", "/usr/lib/systemd/system/kubelet.service.d",
-	}
+	paths := kubeletPaths()
 	if file := r.policy.Packages.RepositoryFile; file != "" {
 		paths = append(paths, file)
 	}

@@ -74,6 +74,8 @@ type Deps struct {
 	Members      Members
 	Membership   Membership
 	Hashes       StoreHashes
+	EtcdTag      EtcdTag
+	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
 	Recorder     Recorder
@@ -111,7 +113,11 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
-		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
+		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
+		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
+		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
 		plan.KindReopen:        &reopen{undone: d.Undone},
+		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 	}
 }
