@@ -75,6 +75,7 @@ type Deps struct {
 	Snapshots    Snapshots
 	Certificates Certificates
 	Local        Local // may be nil when no plan has local steps
+	Deliveries   Deliveries
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -100,5 +101,8 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindUncordon:   &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:      &local{local: d.Local, observer: d.Observer},
 		plan.KindCompare:    &compare{observation: observe, observer: d.Observer},
+		plan.KindDeliver:    &deliver{deliveries: d.Deliveries, hosts: d.Hosts, observer: d.Observer},
+		plan.KindStandstill: &standstill{executions: x},
+		plan.KindSandboxes:  &sandboxes{executions: x},
 	}
 }

@@ -167,7 +167,8 @@ func (k Kind) known() bool {
 	switch k {
 	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
 		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare,
-		KindFiles, KindUnit, KindObjects, KindRejoin, KindReopen:
+		KindFiles, KindUnit, KindObjects, KindRejoin, KindReopen,
+		KindDeliver, KindStandstill, KindSandboxes:
 		return true
 	}
 	return false
