@@ -19,6 +19,17 @@ func attempt(s plan.Step, n int) plan.Execution {
 	return plan.Execution{Run: "run-1", Step: s.ID, Attempt: n}
 }
 
+var restorableArgs = map[string]string{
+	"version": "3.5.24", "image": "registry.k8s.io/etcd:3.5.24-0", "socket": "unix:///run/containerd/containerd.sock", "bump": "true",
+}
+
+var restoreArgs = with(restorableArgs,
+	"bump", "1000000000", "programs", "/var/lib/kup/run-0/etcd-3.5.24",
+	"snapshot", "/var/lib/kup/run-0/etcd-1.34.db", "sha256", strings.Repeat("ab", 32),
+	"dataDir", "/var/lib/etcd", "aside", "/var/lib/etcd-kup-run-1", "member", "cp-1", "peerURLs", "https://10.0.0.1:2380",
+	"initialCluster", "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380", "token", "kup-run-1",
+)
+
 var packageArgs = map[string]string{
 	"manager": "apt", "packages": "kubelet=1.34.4-1.1\nkubectl=1.34.4-1.1", "version": "v1.34.4",
 	"repository": "https://pkgs.example/v1.34/deb/", "repositoryFile": "/etc/apt/sources.list.d/kubernetes.list",
@@ -47,6 +58,8 @@ func TestCommands(t *testing.T) {
 		{aStep(plan.KindCommand, map[string]string{"argv": plan.JoinArgv("kubeadm", "upgrade", "apply", "v1.34.4", "--yes"), "done": plan.DoneExecution, "timeout": "30m"}), nil},
 		{aStep(plan.KindPackages, packageArgs), nil},
 		{aStep(plan.KindFetch, packageArgs), nil},
+		{aStep(plan.KindRestorable, restorableArgs), nil},
+		{aStep(plan.KindRestoreMember, restoreArgs), nil},
 		{aStep(plan.KindPackages, with(packageArgs, "manager", "dnf", "downgrade", "true")), nil},
 		{aStep(plan.KindPackages, map[string]string{"manager": "binaries", "packages": "kubeadm=1.34.4", "version": "v1.34.4", "url": "https://m/v1.34.4/{binary}", "checksumURL": "https://m/v1.34.4/{binary}.sha256"}), nil},
 		{
@@ -117,21 +130,30 @@ func TestExecutionsFail(t *testing.T) {
 
 func TestArgsAreChecked(t *testing.T) {
 	tests := map[string]plan.Step{
-		"argv":         aStep(plan.KindCommand, nil),
-		"done":         aStep(plan.KindCommand, map[string]string{"argv": "true", "done": "magic"}),
-		"timeout":      aStep(plan.KindCommand, map[string]string{"argv": "true", "timeout": "soon"}),
-		"manager":      aStep(plan.KindPackages, with(packageArgs, "manager", "brew")),
-		"packages":     aStep(plan.KindPackages, with(packageArgs, "packages", "--purge\nkubelet=1")),
-		"version":      aStep(plan.KindPackages, with(packageArgs, "version", "latest")),
-		"repository":   aStep(plan.KindFetch, with(packageArgs, "repository", "https://x/ [trusted=yes]")),
-		"hold":         aStep(plan.KindPackages, with(packageArgs, "hold", "perhaps")),
-		"checksumURL":  aStep(plan.KindPackages, with(packageArgs, "manager", "binaries", "url", "https://m/{binary}")),
-		"images":       aStep(plan.KindImages, nil),
-		"paths":        aStep(plan.KindBackup, map[string]string{"hop": "1.34"}),
-		"hop":          aStep(plan.KindBackup, map[string]string{"paths": "/etc"}),
-		"gracePeriod":  aStep(plan.KindDrain, map[string]string{"gracePeriod": "x"}),
-		"force":        aStep(plan.KindDrain, map[string]string{"force": "yes"}),
-		"argv of this": aStep(plan.KindLocal, nil),
+		"argv":            aStep(plan.KindCommand, nil),
+		"done":            aStep(plan.KindCommand, map[string]string{"argv": "true", "done": "magic"}),
+		"timeout":         aStep(plan.KindCommand, map[string]string{"argv": "true", "timeout": "soon"}),
+		"manager":         aStep(plan.KindPackages, with(packageArgs, "manager", "brew")),
+		"packages":        aStep(plan.KindPackages, with(packageArgs, "packages", "--purge\nkubelet=1")),
+		"version":         aStep(plan.KindPackages, with(packageArgs, "version", "latest")),
+		"repository":      aStep(plan.KindFetch, with(packageArgs, "repository", "https://x/ [trusted=yes]")),
+		"hold":            aStep(plan.KindPackages, with(packageArgs, "hold", "perhaps")),
+		"checksumURL":     aStep(plan.KindPackages, with(packageArgs, "manager", "binaries", "url", "https://m/{binary}")),
+		"images":          aStep(plan.KindImages, nil),
+		"paths":           aStep(plan.KindBackup, map[string]string{"hop": "1.34"}),
+		"hop":             aStep(plan.KindBackup, map[string]string{"paths": "/etc"}),
+		"gracePeriod":     aStep(plan.KindDrain, map[string]string{"gracePeriod": "x"}),
+		"force":           aStep(plan.KindDrain, map[string]string{"force": "yes"}),
+		"version of etcd": aStep(plan.KindRestorable, with(restorableArgs, "version", "v3.5")),
+		"sha256":          aStep(plan.KindRestoreMember, with(restoreArgs, "sha256", "ab")),
+		"bump":            aStep(plan.KindRestoreMember, with(restoreArgs, "bump", "-1")),
+		"bump as a flag":  aStep(plan.KindRestorable, with(restorableArgs, "bump", "7")),
+		"dataDir":         aStep(plan.KindRestoreMember, with(restoreArgs, "dataDir", "var/lib/etcd")),
+		"aside":           aStep(plan.KindRestoreMember, with(restoreArgs, "aside", "/var/lib/etcd/old")),
+		"member":          aStep(plan.KindRestoreMember, with(restoreArgs, "member", "--force")),
+		"token":           aStep(plan.KindRestoreMember, with(restoreArgs, "token", "")),
+		"programs":        aStep(plan.KindRestoreMember, with(restoreArgs, "programs", "/var/lib/../x")),
+		"argv of this":    aStep(plan.KindLocal, nil),
 	}
 	for key, s := range tests {
 		t.Run(key, func(t *testing.T) {

@@ -168,6 +168,7 @@ func (k Kind) known() bool {
 	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
 		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare,
 		KindFiles, KindUnit, KindObjects, KindRejoin, KindReopen,
+		KindRehearse, KindRestorable, KindRestoreMember,
 		KindDeliver, KindStandstill, KindSandboxes:
 		return true
 	}

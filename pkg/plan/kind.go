@@ -10,6 +10,35 @@ const (
 	// KindSnapshot saves and proves an etcd snapshot. Cluster step. Args: hop.
 	// Truth: the run's artefact record with its digest.
 	KindSnapshot Kind = "snapshot"
+	// KindRehearse restores the hop's snapshot aside on a control-plane node with the
+	// etcd that its member runs, starts that etcd on what it restored, compares what it
+	// answers and removes it again. A host that cannot do it (no room, no programs) is
+	// told of and fails nothing: the proof that KindSnapshot made stands. A snapshot that
+	// etcd refuses fails the step. Args: hop, version, image, socket, programs (as
+	// KindRestorable), bump (how far the revision is raised in a second try; empty: that
+	// etcd cannot). Truth: the run's record of it, which says which etcd it was.
+	KindRehearse Kind = "rehearse"
+	// KindRestorable sees to it that a member's node can restore data with the API dead
+	// and the images removed: it copies etcd's programs out of the image. Args: version
+	// (3.5.24), image (empty: etcd is installed on the host), socket (the runtime's),
+	// programs (directory on the node; empty: /var/lib/kup/<run>/etcd-<version>), bump
+	// ("true": the restore must know --bump-revision). Truth: the execution.
+	KindRestorable Kind = "restorable"
+	// KindRestoreMember restores a snapshot in place of one stopped member's data. The
+	// node's static pods must be stopped; it refuses while an etcd holds the data. What
+	// it moves away it never deletes. It works with the API dead. Args:
+	//   version, image, socket, programs: as KindRestorable. After prepare of run R the
+	//     programs are in /var/lib/kup/R/etcd-<version>; say so when another run restores.
+	//   snapshot: the file on the node, /var/lib/kup/<run>/etcd-<hop>.db; sha256: of it, hexadecimal.
+	//   dataDir: /var/lib/etcd. Its owner, mode and SELinux context stay.
+	//   aside: where DATADIR/member goes, a directory beside dataDir that does not exist,
+	//     /var/lib/etcd-kup-<run>; taken with .2, .3 behind it when it does, and inside
+	//     dataDir when that is a disk of its own.
+	//   member: its name; peerURLs: its --initial-advertise-peer-urls; initialCluster: all
+	//     members, name=url,name=url; token: the new --initial-cluster-token, one for all.
+	//   bump: --bump-revision, with --mark-compacted; empty: neither (below 3.4.27, 3.5.10).
+	// Truth: DATADIR/member/kup-restored on the node, which names sha256 and token.
+	KindRestoreMember Kind = "restore-member"
 	// KindBackup copies a node's /etc/kubernetes, kubelet files, package state to
 	// /var/lib/kup/<run>/backup/<hop>.tar on the node. Args: hop, paths (\n separated;
 	// those absent on the node are left out), exclude (\n separated paths below them).
