@@ -70,7 +70,9 @@ const (
 	// KindMoveLeader moves etcd's leadership off the node's member. Args: member.
 	// Truth: the etcd cluster.
 	KindMoveLeader Kind = "move-leader"
-	// KindCordon marks the node unschedulable. Truth: the API.
+	// KindCordon marks the node unschedulable. Args: found (how the node is to be left in
+	// the end, [FoundCordoned] or [FoundSchedulable]; empty: as the step finds it). Truth:
+	// the API.
 	KindCordon Kind = "cordon"
 	// KindDrain evicts the node's pods. Args: timeout, gracePeriod,
 	// deleteEmptyDirData, force. Truth: the API.
@@ -87,11 +89,13 @@ const (
 	// KindFiles puts files of a node's backup back. Args: archive (path on the node,
 	// see KindBackup), digest of it, paths (\n separated, directories with all below
 	// them), keep (\n separated paths below them that stay as they are). A path that
-	// the backup tells did not exist is removed. Units are read anew. Truth: the
-	// execution.
+	// the backup tells did not exist is removed. Units are read anew. component and
+	// version (what of the node moves to which version, for those who look for drift).
+	// Truth: the execution.
 	KindFiles Kind = "files"
 	// KindUnit starts or stops a unit and proves that it runs, or that none of its
-	// processes is left. Args: unit, want (UnitRunning or UnitStopped). Truth: the host.
+	// processes is left. Args: unit, want (UnitRunning or UnitStopped); component and
+	// version as for KindFiles. Truth: the host.
 	KindUnit Kind = "unit"
 	// KindObjects makes objects of the API what the undone run recorded of them before
 	// the hop. Cluster step. Args: hop (of that run, 1.34), source (path of the
@@ -128,6 +132,12 @@ const (
 	KindSandboxes Kind = "sandboxes"
 )
 
+// The values of KindCordon's Args["found"].
+const (
+	FoundCordoned    = "cordoned"
+	FoundSchedulable = "schedulable"
+)
+
 // The values of KindUnit's Args["want"].
 const (
 	UnitRunning = "running"
@@ -147,4 +157,5 @@ const DoneExecution = "execution"
 const (
 	ComponentControlPlane = "control-plane" // API server, controller manager, scheduler
 	ComponentEtcd         = "etcd"
+	ComponentKubelet      = "kubelet" // of steps that go back only
 )
