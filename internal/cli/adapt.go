@@ -79,7 +79,10 @@ func (e etcdSide) Snapshot(ctx context.Context, dir, name string, progress func(
 		}
 	}
 	s, err := e.Cluster.Snapshot(ctx, dir, name, progress)
-	return step.Snapshot{Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Size: s.Size, Member: s.Member}, err
+	return step.Snapshot{
+		Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Keys: s.Keys, Size: s.Size, Member: s.Member,
+		HashRevision: s.HashRevision, CompactRevision: s.CompactRevision, Hash: s.Hash,
+	}, err
 }
 
 // certificates reads kubeadm's certificates on a host.

@@ -81,6 +81,9 @@ type hopBuilder struct {
 	passed map[string]bool
 	// waiting are the workers whose kubelet stays where it is in this hop.
 	waiting map[string]bool
+	// stores are the members as they are when the hop begins: whoever restores its
+	// snapshot restores it with these.
+	stores []store
 	// touched are the nodes with a step.
 	touched map[string]bool
 }
@@ -139,6 +142,7 @@ func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
 		passed:   map[string]bool{},
 		touched:  map[string]bool{},
 		waiting:  map[string]bool{},
+		stores:   b.state.stores(),
 	}
 	for _, n := range b.state.nodes {
 		h.equipped[n.Name] = !n.kubeadm.IsZero() && n.kubeadm == to

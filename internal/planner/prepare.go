@@ -27,12 +27,18 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	baseline = h.gated(baseline, nil, append([]plan.GateID{"apiservers-ready", "admission-available"}, h.dnsGates()...))
 
 	waves := []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{snapshot}}}}
+	if rehearse, ok := h.rehearse(); ok {
+		waves = append(waves, plan.Wave{Parallel: 1, Lanes: []plan.Lane{{rehearse}}})
+	}
 	var controlPlanes, workers []plan.Lane
 	for _, n := range h.state.nodes {
+		restorable := h.restorable(n)
 		switch {
+		case !h.touched[n.Name] && len(restorable) == 0:
 		case !h.touched[n.Name]:
+			controlPlanes = append(controlPlanes, restorable)
 		case n.Role == cluster.ControlPlane:
-			controlPlanes = append(controlPlanes, h.prepareNode(n))
+			controlPlanes = append(controlPlanes, append(h.prepareNode(n), restorable...))
 		default:
 			workers = append(workers, h.prepareNode(n))
 		}

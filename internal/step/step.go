@@ -89,6 +89,7 @@ func New(d Deps) map[plan.Kind]Runner {
 	observe := observation{cluster: d.Cluster, certificates: d.Certificates, keeper: keeper}
 	return map[plan.Kind]Runner{
 		plan.KindSnapshot:      &snapshot{snapshots: d.Snapshots, keeper: keeper, observer: d.Observer},
+		plan.KindRehearse:      &rehearse{executions: x, keeper: keeper},
 		plan.KindRestorable:    &restorable{executions: x},
 		plan.KindRestoreMember: &restoreMember{executions: x},
 		plan.KindBackup:        &backup{executions: x, keeper: keeper},
