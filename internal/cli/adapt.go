@@ -85,6 +85,18 @@ func (e etcdSide) Snapshot(ctx context.Context, dir, name string, progress func(
 	}, err
 }
 
+// storeHashes is what etcd's members store, as runners ask for it.
+type storeHashes struct{ *etcd.Cluster }
+
+func (h storeHashes) Hashes(ctx context.Context) ([]step.MemberHash, error) {
+	points, err := h.Cluster.Hashes(ctx)
+	out := make([]step.MemberHash, len(points))
+	for i, p := range points {
+		out[i] = step.MemberHash{Member: p.Node, Hash: fmt.Sprintf("%08x", p.Hash)}
+	}
+	return out, err
+}
+
 // certificates reads kubeadm's certificates on a host.
 type certificates struct{ hosts step.Hosts }
 

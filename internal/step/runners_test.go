@@ -36,6 +36,11 @@ var packageArgs = map[string]string{
 	"signingKey": "/etc/apt/keyrings/k.gpg", "lockTimeout": "5m0s", "hold": "true", "restart": "kubelet",
 }
 
+var filesArgs = map[string]string{
+	"archive": "/var/lib/kup/run-1/backup/1.34.tar", "digest": "sha256:" + strings.Repeat("ab", 32),
+	"paths": "/etc/kubernetes\n/var/lib/kubelet/config.yaml", "keep": "/etc/kubernetes/pki",
+}
+
 func with(m map[string]string, kv ...string) map[string]string {
 	out := map[string]string{}
 	for k, v := range m {
@@ -66,6 +71,8 @@ func TestCommands(t *testing.T) {
 			aStep(plan.KindBackup, map[string]string{"hop": "1.34", "paths": "/etc/kubernetes\n/etc/default/kubelet", "exclude": "/etc/kubernetes/tmp"}),
 			func([]string) (string, error) { return digest, nil },
 		},
+		{aStep(plan.KindFiles, filesArgs), nil},
+		{aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": plan.UnitStopped}), nil},
 		{
 			aStep(plan.KindImages, map[string]string{"images": "r/a:1\nr/b:1\nr/pause:3", "socket": "/run/containerd/containerd.sock"}),
 			func(argv []string) (string, error) {
@@ -101,6 +108,8 @@ func TestExecutionsFail(t *testing.T) {
 		aStep(plan.KindFetch, packageArgs),
 		aStep(plan.KindBackup, map[string]string{"hop": "1.34", "paths": "/etc/kubernetes"}),
 		aStep(plan.KindImages, map[string]string{"images": "r/a:1"}),
+		aStep(plan.KindFiles, filesArgs),
+		aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": plan.UnitRunning}),
 	}
 	for _, s := range steps {
 		t.Run(string(s.Kind), func(t *testing.T) {
@@ -130,30 +139,38 @@ func TestExecutionsFail(t *testing.T) {
 
 func TestArgsAreChecked(t *testing.T) {
 	tests := map[string]plan.Step{
-		"argv":            aStep(plan.KindCommand, nil),
-		"done":            aStep(plan.KindCommand, map[string]string{"argv": "true", "done": "magic"}),
-		"timeout":         aStep(plan.KindCommand, map[string]string{"argv": "true", "timeout": "soon"}),
-		"manager":         aStep(plan.KindPackages, with(packageArgs, "manager", "brew")),
-		"packages":        aStep(plan.KindPackages, with(packageArgs, "packages", "--purge\nkubelet=1")),
-		"version":         aStep(plan.KindPackages, with(packageArgs, "version", "latest")),
-		"repository":      aStep(plan.KindFetch, with(packageArgs, "repository", "https://x/ [trusted=yes]")),
-		"hold":            aStep(plan.KindPackages, with(packageArgs, "hold", "perhaps")),
-		"checksumURL":     aStep(plan.KindPackages, with(packageArgs, "manager", "binaries", "url", "https://m/{binary}")),
-		"images":          aStep(plan.KindImages, nil),
-		"paths":           aStep(plan.KindBackup, map[string]string{"hop": "1.34"}),
-		"hop":             aStep(plan.KindBackup, map[string]string{"paths": "/etc"}),
-		"gracePeriod":     aStep(plan.KindDrain, map[string]string{"gracePeriod": "x"}),
-		"force":           aStep(plan.KindDrain, map[string]string{"force": "yes"}),
-		"version of etcd": aStep(plan.KindRestorable, with(restorableArgs, "version", "v3.5")),
-		"sha256":          aStep(plan.KindRestoreMember, with(restoreArgs, "sha256", "ab")),
-		"bump":            aStep(plan.KindRestoreMember, with(restoreArgs, "bump", "-1")),
-		"bump as a flag":  aStep(plan.KindRestorable, with(restorableArgs, "bump", "7")),
-		"dataDir":         aStep(plan.KindRestoreMember, with(restoreArgs, "dataDir", "var/lib/etcd")),
-		"aside":           aStep(plan.KindRestoreMember, with(restoreArgs, "aside", "/var/lib/etcd/old")),
-		"member":          aStep(plan.KindRestoreMember, with(restoreArgs, "member", "--force")),
-		"token":           aStep(plan.KindRestoreMember, with(restoreArgs, "token", "")),
-		"programs":        aStep(plan.KindRestoreMember, with(restoreArgs, "programs", "/var/lib/../x")),
-		"argv of this":    aStep(plan.KindLocal, nil),
+		"argv":                      aStep(plan.KindCommand, nil),
+		"done":                      aStep(plan.KindCommand, map[string]string{"argv": "true", "done": "magic"}),
+		"timeout":                   aStep(plan.KindCommand, map[string]string{"argv": "true", "timeout": "soon"}),
+		"manager":                   aStep(plan.KindPackages, with(packageArgs, "manager", "brew")),
+		"packages":                  aStep(plan.KindPackages, with(packageArgs, "packages", "--purge\nkubelet=1")),
+		"version":                   aStep(plan.KindPackages, with(packageArgs, "version", "latest")),
+		"repository":                aStep(plan.KindFetch, with(packageArgs, "repository", "https://x/ [trusted=yes]")),
+		"hold":                      aStep(plan.KindPackages, with(packageArgs, "hold", "perhaps")),
+		"checksumURL":               aStep(plan.KindPackages, with(packageArgs, "manager", "binaries", "url", "https://m/{binary}")),
+		"images":                    aStep(plan.KindImages, nil),
+		"paths":                     aStep(plan.KindBackup, map[string]string{"hop": "1.34"}),
+		"hop":                       aStep(plan.KindBackup, map[string]string{"paths": "/etc"}),
+		"gracePeriod":               aStep(plan.KindDrain, map[string]string{"gracePeriod": "x"}),
+		"force":                     aStep(plan.KindDrain, map[string]string{"force": "yes"}),
+		"version of etcd":           aStep(plan.KindRestorable, with(restorableArgs, "version", "v3.5")),
+		"sha256":                    aStep(plan.KindRestoreMember, with(restoreArgs, "sha256", "ab")),
+		"bump":                      aStep(plan.KindRestoreMember, with(restoreArgs, "bump", "-1")),
+		"bump as a flag":            aStep(plan.KindRestorable, with(restorableArgs, "bump", "7")),
+		"dataDir":                   aStep(plan.KindRestoreMember, with(restoreArgs, "dataDir", "var/lib/etcd")),
+		"aside":                     aStep(plan.KindRestoreMember, with(restoreArgs, "aside", "/var/lib/etcd/old")),
+		"member":                    aStep(plan.KindRestoreMember, with(restoreArgs, "member", "--force")),
+		"token":                     aStep(plan.KindRestoreMember, with(restoreArgs, "token", "")),
+		"programs":                  aStep(plan.KindRestoreMember, with(restoreArgs, "programs", "/var/lib/../x")),
+		"argv of this":              aStep(plan.KindLocal, nil),
+		"archive":                   aStep(plan.KindFiles, with(filesArgs, "archive", "backup.tar")),
+		"digest":                    aStep(plan.KindFiles, with(filesArgs, "digest", "abcd")),
+		"paths of all":              aStep(plan.KindFiles, with(filesArgs, "paths", "/etc")),
+		"paths beside":              aStep(plan.KindFiles, with(filesArgs, "paths", "/etc/kubernetes/../passwd")),
+		"keep":                      aStep(plan.KindFiles, with(filesArgs, "keep", "pki")),
+		"want":                      aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": "restarted"}),
+		"unit":                      aStep(plan.KindUnit, map[string]string{"unit": "--now", "want": plan.UnitStopped}),
+		"dataDir of one that joins": aStep(plan.KindRejoin, map[string]string{"member": "cp-1", "dataDir of one that joins": "/", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "version": "v3.5.24"}),
 	}
 	for key, s := range tests {
 		t.Run(key, func(t *testing.T) {
@@ -176,6 +193,8 @@ func TestDoneOfExecutions(t *testing.T) {
 	packages := aStep(plan.KindPackages, packageArgs)
 	fetch := aStep(plan.KindFetch, packageArgs)
 	images := aStep(plan.KindImages, map[string]string{"images": "r/a:1"})
+	files := aStep(plan.KindFiles, filesArgs)
+	unit := aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": plan.UnitRunning})
 	tests := map[string]struct {
 		step   plan.Step
 		state  ExecutionState
@@ -194,6 +213,11 @@ func TestDoneOfExecutions(t *testing.T) {
 		"packages there, ended badly":  {packages, ExecutionState{Phase: Exited, Code: 71}, "yes\n", false},
 		"fetched":                      {fetch, ExecutionState{Phase: Exited}, "yes\n", true},
 		"fetched, cache cleaned since": {fetch, ExecutionState{Phase: Exited}, "no: kubelet=1\n", false},
+		"files put back":               {files, ExecutionState{Phase: Exited}, "", true},
+		"files, but lost":              {files, ExecutionState{Phase: Lost}, "", false},
+		"unit runs":                    {unit, ExecutionState{}, "yes\n", true},
+		"unit does not run":            {unit, ExecutionState{Phase: Exited}, "no: kubelet is failed\n", false},
+		"unit runs, still at it":       {unit, ExecutionState{Phase: Running}, "yes\n", false},
 		"images there":                 {images, ExecutionState{}, "", true},
 		"images missing":               {images, ExecutionState{}, "r/a:1\n", false},
 	}

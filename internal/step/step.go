@@ -72,6 +72,8 @@ type Deps struct {
 	Schedule     Schedule
 	Drainer      Drainer
 	Members      Members
+	Membership   Membership
+	Hashes       StoreHashes
 	Snapshots    Snapshots
 	Certificates Certificates
 	Local        Local // may be nil when no plan has local steps
@@ -107,5 +109,8 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindDeliver:       &deliver{deliveries: d.Deliveries, hosts: d.Hosts, observer: d.Observer},
 		plan.KindStandstill:    &standstill{executions: x},
 		plan.KindSandboxes:     &sandboxes{executions: x},
+		plan.KindFiles:         &files{executions: x},
+		plan.KindUnit:          &unit{executions: x},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
 	}
 }
