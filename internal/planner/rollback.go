@@ -34,6 +34,8 @@ type Evidence struct {
 	// EtcdCluster is the version that etcd's members agreed on, which none of them may
 	// fall below; zero: not known.
 	EtcdCluster cluster.Version
+	// Stored is what was read of the hop's snapshot; nil: nothing.
+	Stored *Stored
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.
@@ -65,6 +67,7 @@ type scopeBack struct {
 func scopesBack() []scopeBack {
 	return []scopeBack{
 		{plan.ScopeNode, (*rollback).nodeWay, (*rollback).nodeStages},
+		{plan.ScopeData, (*rollback).dataWay, (*rollback).dataStages},
 	}
 }
 

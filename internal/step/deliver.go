@@ -31,14 +31,14 @@ func (c Copy) String() string {
 
 // deliver: the truth is the file on the node and its digest.
 type deliver struct {
+	executions
 	deliveries Deliveries
-	hosts      Hosts
-	observer   Observer
 }
 
 // delivery is what a step asks for.
 type delivery struct {
 	artefact Artefact // on the node
+	room     string   // whose disk must have room for the file once more; empty: none
 	copies   []Copy   // in the order in which they are tried
 }
 
@@ -47,6 +47,9 @@ func (r *deliver) read(s plan.Step) (delivery, error) {
 	d := delivery{artefact: Artefact{Name: ArtefactSnapshot, Hop: hopOf(s), Node: a.node(), Path: a.text("path"), Digest: a.text("digest")}}
 	if a.err == nil {
 		a.clean("path", d.artefact.Path)
+	}
+	if d.room = s.Args["room"]; d.room != "" && a.err == nil {
+		a.clean("room", d.room)
 	}
 	if local := s.Args["local"]; local != "" {
 		d.copies = append(d.copies, Copy{Path: local})
@@ -81,16 +84,37 @@ func (r *deliver) whole(ctx context.Context, a Artefact) (bool, error) {
 	return err == nil, err
 }
 
-// Run tries the copies one after the other: one that is damaged, or on a host that does
-// not answer, is passed over.
+// Run brings the file unless it is there. Then it asks for room: that it may be missing
+// is found out while all still runs.
 func (r *deliver) Run(ctx context.Context, s plan.Step, _ plan.Execution) error {
 	d, err := r.read(s)
 	if err != nil {
 		return err
 	}
-	if done, err := r.whole(ctx, d.artefact); done || err != nil {
+	whole, err := r.whole(ctx, d.artefact)
+	if err != nil {
 		return failed(s, "look for the snapshot", err, "")
 	}
+	if !whole {
+		if err := r.bring(ctx, s, d); err != nil {
+			return err
+		}
+	}
+	return r.hasRoom(ctx, s, d)
+}
+
+// hasRoom asks whether the disk that the snapshot is restored on has room for it.
+func (r *deliver) hasRoom(ctx context.Context, s plan.Step, d delivery) error {
+	if d.room == "" {
+		return nil
+	}
+	_, err := r.ask(ctx, s, "see to room on the disk of "+d.room, script([]string{"common", "etcd_programs", "deliver_room"}, d.room, d.artefact.Path))
+	return err
+}
+
+// bring tries the copies one after the other: one that is damaged, or on a host that
+// does not answer, is passed over.
+func (r *deliver) bring(ctx context.Context, s plan.Step, d delivery) error {
 	var why []string
 	for _, from := range d.copies {
 		if from.Node == s.Node && from.Path == d.artefact.Path {

@@ -287,3 +287,36 @@ func TestDeliver(t *testing.T) {
 		t.Error("no whole copy, and no error")
 	}
 }
+
+// told is what members say of themselves.
+type told struct {
+	at  map[string]int64
+	err error
+}
+
+func (m told) Revisions(context.Context) (map[string]int64, error) { return m.at, m.err }
+
+func TestRevision(t *testing.T) {
+	s := plan.Step{ID: "1.33/start/revision", Kind: plan.KindRevision, Args: map[string]string{"least": "1000"}}
+	for name, tt := range map[string]struct {
+		members told
+		want    string
+	}{
+		"raised":       {told{at: map[string]int64{"cp-1": 1000, "cp-2": 1001}}, ""},
+		"one is below": {told{at: map[string]int64{"cp-1": 1000, "cp-2": 999}}, "cp-2 is at 999, below 1000"},
+		"none":         {told{}, "no member answered"},
+		"silent":       {told{err: errors.New("cp-3: no answer")}, "cp-3: no answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.Revisions = tt.members
+			err := w.runner(s.Kind).Run(t.Context(), s, attempt(s, 1))
+			if (tt.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if done, err := w.runner(s.Kind).Done(t.Context(), s); done || err != nil {
+				t.Errorf("done %v, %v", done, err)
+			}
+		})
+	}
+}

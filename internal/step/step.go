@@ -78,6 +78,7 @@ type Deps struct {
 	Certificates Certificates
 	Local        Local // may be nil when no plan has local steps
 	Deliveries   Deliveries
+	Revisions    Revisions
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -106,9 +107,10 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
-		plan.KindDeliver:       &deliver{deliveries: d.Deliveries, hosts: d.Hosts, observer: d.Observer},
+		plan.KindDeliver:       &deliver{executions: x, deliveries: d.Deliveries},
 		plan.KindStandstill:    &standstill{executions: x},
 		plan.KindSandboxes:     &sandboxes{executions: x},
+		plan.KindRevision:      &revision{revisions: d.Revisions, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
 		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},

@@ -172,7 +172,7 @@ func (k Kind) known() bool {
 		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare,
 		KindFiles, KindUnit, KindObjects, KindRejoin, KindReopen,
 		KindRehearse, KindRestorable, KindRestoreMember,
-		KindDeliver, KindStandstill, KindSandboxes:
+		KindDeliver, KindStandstill, KindSandboxes, KindRevision:
 		return true
 	}
 	return false

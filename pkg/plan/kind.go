@@ -113,7 +113,8 @@ const (
 	KindReopen Kind = "reopen"
 
 	// KindDeliver puts a snapshot of a run on a node, from this machine or from a control
-	// plane that has it. Args: path (on the node), digest, from (\n separated
+	// plane that has it. Args: path (on the node), digest, room (directory on the node whose
+	// disk must have room for the file once more), from (\n separated
 	// "node:path", tried when this machine has no whole copy), local (path on this
 	// machine; empty: none). Truth: the file and its digest.
 	KindDeliver Kind = "deliver"
@@ -130,6 +131,9 @@ const (
 	// files, stay. Args: unit (the kubelet's), keep (\n separated uids), grace (seconds
 	// for containers to end), socket. Truth: the runtime.
 	KindSandboxes Kind = "sandboxes"
+	// KindRevision proves, after a restore, that every etcd member is at a revision of at
+	// least Args["least"]. Cluster step. Truth: the members.
+	KindRevision Kind = "revision"
 )
 
 // The values of KindCordon's Args["found"].
