@@ -61,7 +61,7 @@ func (h *hopBuilder) etcdLanes(prefix string, to cluster.Version, image string) 
 	}
 	if moves && h.changesEtcdMinor(to) {
 		last := todo[len(todo)-1].Name
-		h.notice(true, "when etcd on %s, the last old member, has moved to %s, the old etcd can no longer read the data: from there the way back is etcd's own downgrade procedure or a restore of the snapshot, which loses what was written since", last, to)
+		h.notice(true, "when etcd on %s, the last old member, has moved to %s, the old etcd can no longer read the data: from there `kup rollback` can take the hop back only by restoring the snapshot, which loses what was written since (etcd's own downgrade procedure is by hand)", last, to)
 	}
 	for _, n := range todo {
 		h.passed[n.Name] = true

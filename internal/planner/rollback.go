@@ -164,14 +164,7 @@ type rollback struct {
 // newRollback finds the hop that is taken back: the last one that changed something.
 // False: none did.
 func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback, bool) {
-	at := -1
-	for i := range u.Plan.Hops {
-		eachStep(&u.Plan.Hops[i], func(_ *plan.Stage, s *plan.Step) {
-			if s.Mutates && u.begun(s.ID) {
-				at = i
-			}
-		})
-	}
+	at := u.last()
 	if at < 0 || u.Plan.Rollback != nil {
 		return nil, false
 	}
@@ -202,8 +195,8 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	return r, true
 }
 
-// begun tells whether a step may have had an effect that stands.
-func (u Undone) begun(step string) bool {
+// Begun tells whether a step may have had an effect that stands.
+func (u Undone) Begun(step string) bool {
 	st := u.State.Steps[step]
 	return st.Attempt > 0 && st.Outcome != journal.Reopened
 }
@@ -218,4 +211,27 @@ func eachStep(h *plan.Hop, f func(*plan.Stage, *plan.Step)) {
 			}
 		}
 	}
+}
+
+// last is the index of the last hop that changed something; below 0: none did.
+func (u Undone) last() int {
+	at := -1
+	for i := range u.Plan.Hops {
+		eachStep(&u.Plan.Hops[i], func(_ *plan.Stage, s *plan.Step) {
+			if s.Mutates && u.Begun(s.ID) {
+				at = i
+			}
+		})
+	}
+	return at
+}
+
+// Line is the minor of the hop that is taken back, as artefacts name it; empty: the run
+// changed nothing.
+func (u Undone) Line() string {
+	at := u.last()
+	if at < 0 {
+		return ""
+	}
+	return u.Plan.Hops[at].To.Line().String()
 }

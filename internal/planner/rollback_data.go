@@ -95,7 +95,7 @@ func (r *rollback) touchedBy(node string) bool {
 	found := false
 	eachStep(r.hop, func(_ *plan.Stage, s *plan.Step) {
 		host := s.Kind == plan.KindPackages || s.Kind == plan.KindCommand
-		found = found || (host && s.Mutates && s.Node == node && r.undone.begun(s.ID))
+		found = found || (host && s.Mutates && s.Node == node && r.undone.Begun(s.ID))
 	})
 	return found
 }
@@ -104,7 +104,7 @@ func (r *rollback) touchedBy(node string) bool {
 func (r *rollback) movedPackages(node string) []string {
 	var out []string
 	eachStep(r.hop, func(_ *plan.Stage, s *plan.Step) {
-		if s.Kind != plan.KindPackages || s.Node != node || !r.undone.begun(s.ID) {
+		if s.Kind != plan.KindPackages || s.Node != node || !r.undone.Begun(s.ID) {
 			return
 		}
 		for _, pin := range strings.Split(s.Args["packages"], "\n") {

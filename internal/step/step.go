@@ -76,9 +76,10 @@ type Deps struct {
 	Hashes       StoreHashes
 	Snapshots    Snapshots
 	Certificates Certificates
-	Local        Local // may be nil when no plan has local steps
-	Deliveries   Deliveries
-	Revisions    Revisions
+	Local        Local      // may be nil when no plan has local steps
+	Undone       Undone     // may be nil when the plan takes nothing back
+	Deliveries   Deliveries // may be nil when the plan restores no data
+	Revisions    Revisions  // likewise
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -114,5 +115,6 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
 		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindReopen:        &reopen{undone: d.Undone},
 	}
 }

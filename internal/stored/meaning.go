@@ -203,7 +203,7 @@ func (p *parts) flag(message []byte, wanted protowire.Number) bool {
 // detailOther reads a pod or a claim that is stored as JSON or CBOR, as API servers
 // with --storage-media-type do.
 func (o *Object) detailOther(value []byte) error {
-	if o.Path != podPath && o.Path != claimPath {
+	if o.Path != PodPath && o.Path != claimPath {
 		return nil
 	}
 	var object struct {

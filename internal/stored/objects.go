@@ -69,7 +69,7 @@ func Pods(ctx context.Context, file, prefix string) ([]Object, error) {
 	var out []Object
 	_, err := Objects(ctx, file, prefix, func(o Object) error {
 		switch {
-		case o.Path != podPath:
+		case o.Path != PodPath:
 		case o.Sealed:
 			return fmt.Errorf("pod %s/%s is encrypted or damaged: which node it is on cannot be read", o.Namespace, o.Name)
 		default:
@@ -81,7 +81,8 @@ func Pods(ctx context.Context, file, prefix string) ([]Object, error) {
 }
 
 const (
-	podPath   = "pods"
+	// PodPath is where pods are kept.
+	PodPath   = "pods"
 	claimPath = "persistentvolumeclaims"
 )
 
@@ -120,7 +121,7 @@ func (o *Object) detail(value []byte) (err error) {
 		return o.detailOther(value)
 	}
 	switch o.Path {
-	case podPath:
+	case PodPath:
 		o.Pod, err = podOf(value[len(protobufMark):])
 	case claimPath:
 		o.Volume, err = volumeOf(value[len(protobufMark):])
