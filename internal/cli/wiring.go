@@ -44,9 +44,14 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 	for kind, runner := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
-		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd}, Revisions: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
-		Certificates: certificates{s.hosts}, Local: local{s.dir}, Deliveries: courier{s.hosts},
-		Artefacts: m, Observer: observer, Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
+		EtcdTag: s.api, Defragmenter: s.etcd,
+		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
+		Snapshots:    etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
+		Certificates: certificates{s.hosts},
+		Local:        local{s.dir},
+		Deliveries:   courier{s.hosts}, Revisions: s.etcd,
+		Artefacts: m, Observer: observer,
+		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {
 		out[kind] = runner
 	}
@@ -126,6 +131,7 @@ func (d drift) Check(ctx context.Context, p *plan.Plan, _ func(string) bool) err
 
 // findings are what the hops' comparisons found.
 type findings struct {
+	snapshots             []string // how each hop's restore was rehearsed
 	workloads, deprecated []string
 	unready               map[string]float64
 }
@@ -133,7 +139,13 @@ type findings struct {
 func (s *session) findings(p *plan.Plan, m *memory) *findings {
 	f := &findings{}
 	for i := range p.Hops {
-		result, ok, err := step.Baselines{Artefacts: m}.Result(p.Hops[i].To.Line().String())
+		line := p.Hops[i].To.Line().String()
+		if r, ok, err := step.Rehearsed(m, line); err != nil {
+			s.sys.tell("kup: %v", err)
+		} else if ok {
+			f.snapshots = append(f.snapshots, "before "+p.Hops[i].To.String()+" "+r.String())
+		}
+		result, ok, err := step.Baselines{Artefacts: m}.Result(line)
 		if err != nil {
 			s.sys.tell("kup: %v", err)
 		}

@@ -215,6 +215,9 @@ func (c *checker) kubeadm() *Error {
 			return bad
 		}
 	}
+	if k.KeepBackups < 0 {
+		return c.fail("kubeadm.keepBackups", fmt.Sprintf("%d is no number of backups", k.KeepBackups), "use 0 or more")
+	}
 	for i, name := range k.IgnorePreflightErrors {
 		at := fmt.Sprintf("kubeadm.ignorePreflightErrors[%d]", i)
 		if strings.EqualFold(name, "all") {
@@ -254,13 +257,6 @@ func (c *checker) addons() *Error {
 		return nil
 	}
 	return c.fail("addons", "is reserved: this kup upgrades CoreDNS and kube-proxy only", "remove it and upgrade other add-ons by their own means")
-}
-
-func (c *checker) snapshots() *Error {
-	if c.inv.Snapshots.Keep < 1 {
-		return c.fail("snapshots.keep", fmt.Sprintf("%d would keep no way back", c.inv.Snapshots.Keep), "use at least 1")
-	}
-	return nil
 }
 
 func (c *checker) gates() *Error {

@@ -28,6 +28,10 @@ type Policy struct {
 	// default and should be the caller's.
 	CertificateRenewal bool
 
+	// Defragment has etcd's members defragmented once, before the first hop changes
+	// anything.
+	Defragment bool
+
 	Packages Packages
 	// Offers are the package manager's names of the target versions, from the
 	// repository's listing: v1.34.4 is "1.34.4-1.1". A target without an entry is

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kup-project/kup/pkg/cluster"
@@ -19,7 +20,11 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	line := h.to.Line().String()
 	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
 	snapshot.Args["hop"] = line
-	snapshot = h.gated(snapshot, h.storeGates("etcd-healthy"), nil)
+	store := h.healthyStore()
+	if h.defragments {
+		store = []plan.GateID{"etcd-healthy"} // the quota is judged when the store is as small as it can be
+	}
+	snapshot = h.gated(snapshot, h.storeGates(store...), nil)
 	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
@@ -54,9 +59,9 @@ func (h *hopBuilder) prepare() []plan.Stage {
 }
 
 func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
-	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's and the kubelet's files and the package state"))
+	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's, the kubelet's and the runtime's files and the package state"))
 	backup.Args["hop"] = h.to.Line().String()
-	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages.RepositoryFile), "\n")
+	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages), "\n")
 	backup.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
 	names, what := []string{"kubeadm", "kubelet", "kubectl"}, "kubeadm, kubelet and kubectl"
 	if h.waiting[n.Name] {
@@ -65,25 +70,41 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	fetch := reads(h.step(plan.KindFetch, plan.Prepare, n.Name, "fetch", "fetch", "download "+what+" "+h.revision))
 	fetch.Args = h.packageArgs(n, names...)
 	images := h.nodeImages(n)
+	if h.raise != nil && h.raise.low[n.Name] {
+		images = append(images, h.raise.image)
+	}
 	pull := h.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("pull %d images", len(images)), images)
 	return plan.Lane{backup, fetch, pull}
 }
 
-// backupPaths are what kubeadm and the packages may change on a node. A path
-// that does not exist on a node is none of its files.
-func backupPaths(repositoryFile string) []string {
-	paths := []string{
-		"/etc/kubernetes",
+// kubeletPaths say how a node's kubelet is started.
+func kubeletPaths() []string {
+	return []string{
 		"/var/lib/kubelet/config.yaml",
 		"/var/lib/kubelet/instance-config.yaml",
 		"/var/lib/kubelet/kubeadm-flags.env",
 		"/etc/default/kubelet",
 		"/etc/sysconfig/kubelet",
+		"/etc/systemd/system/kubelet.service",
 		"/etc/systemd/system/kubelet.service.d",
 		"/usr/lib/systemd/system/kubelet.service.d",
 	}
-	if repositoryFile != "" {
-		paths = append(paths, repositoryFile)
+}
+
+// backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
+// change on it. A path that does not exist on a node is none of its files.
+func backupPaths(p Packages) []string {
+	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs and keys first
+	paths = append(paths, "/etc/containerd", "/etc/crio", "/etc/docker", "/etc/crictl.yaml")
+	switch p.Manager {
+	case "apt":
+		paths = append(paths, "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/etc/apt/keyrings")
+	case "dnf":
+		paths = append(paths, "/etc/yum.repos.d", "/etc/dnf/plugins", "/etc/yum/pluginconf.d")
+	}
+	inside := func(dir string) bool { return p.RepositoryFile == dir || strings.HasPrefix(p.RepositoryFile, dir+"/") }
+	if p.RepositoryFile != "" && !slices.ContainsFunc(paths, inside) {
+		paths = append(paths, p.RepositoryFile)
 	}
 	return paths
 }

@@ -27,7 +27,7 @@ func backedUp(t *testing.T) (s *shell, digest string) {
 	link(t, "ca.key", s.path("etc/kubernetes/pki/link.key"))
 	mode(t, s.path("etc/kubernetes/pki/ca.key"), 0o600)
 	mode(t, s.path("etc/kubernetes/pki"), 0o750)
-	out, stderr, code := s.run(script([]string{"backup"}, s.path("lib/run-1/backup/1.34.tar"), "1", s.path("etc/kubernetes/tmp"),
+	out, stderr, code := s.run(script([]string{"common", "backup"}, s.path("lib/run-1/backup/1.34.tar"), "1", s.path("etc/kubernetes/tmp"),
 		s.path("etc/kubernetes"), s.path("var/config.yaml"), s.path("var/instance.yaml")))
 	if code != 0 {
 		t.Fatal(stderr)

@@ -121,6 +121,17 @@ func (r *rejoin) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
 	return r.replace(ctx, s, x, m, away)
 }
 
+// Known tells whether the member has begun to leave: then nothing that guards a
+// beginning may be asked any more.
+func (r *rejoin) Known(ctx context.Context, s plan.Step, x plan.Execution) (bool, error) {
+	m, err := readReturning(s)
+	if err != nil {
+		return false, err
+	}
+	away, err := r.left(ctx, s, m, x.Run)
+	return away != nil, err
+}
+
 // left reads on the host whether the member has begun to leave; nil: it has not.
 func (r *rejoin) left(ctx context.Context, s plan.Step, m returning, run string) (*left, error) {
 	const doing = "look whether the member was leaving"

@@ -74,6 +74,8 @@ type Deps struct {
 	Members      Members
 	Membership   Membership
 	Hashes       StoreHashes
+	EtcdTag      EtcdTag
+	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
 	Local        Local      // may be nil when no plan has local steps
@@ -108,13 +110,16 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
+		plan.KindFiles:         &files{executions: x},
+		plan.KindUnit:          &unit{executions: x},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
+		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
+		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
 		plan.KindDeliver:       &deliver{executions: x, deliveries: d.Deliveries},
 		plan.KindStandstill:    &standstill{executions: x},
 		plan.KindSandboxes:     &sandboxes{executions: x},
 		plan.KindRevision:      &revision{revisions: d.Revisions, observer: d.Observer},
-		plan.KindFiles:         &files{executions: x},
-		plan.KindUnit:          &unit{executions: x},
-		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
 		plan.KindReopen:        &reopen{undone: d.Undone},
 	}
 }

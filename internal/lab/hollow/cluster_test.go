@@ -185,7 +185,10 @@ func TestHop(t *testing.T) {
 		t.Errorf("kup does not say where and how:\n%s", out)
 	}
 	inject(t, r, hollow.Fault{Name: "repository-back", Host: "w-1"}, hollow.Fault{Name: "reboot", Host: "w-1"})
-	kup(t, c, 0, "apply", "--resume", "--yes")
+	out := kup(t, c, 0, "apply", "--resume", "--yes")
+	if !strings.Contains(out, "snapshot: before v1.34.4 restored by etcd 3.5.33, image registry.k8s.io/etcd:3.5.33-0 on cp-1: revision ") {
+		t.Errorf("the restore was not rehearsed with the cluster's own etcd:\n%s", out)
+	}
 	if err := c.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}

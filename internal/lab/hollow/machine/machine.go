@@ -59,6 +59,8 @@ type Config struct {
 	Authority *pki.Authority // signs what kubeadm renews
 	APIServer APIServer      // of a control plane
 	Etcd      Etcd           // of a control plane
+	// OpenStore opens a database for an etcd that is started by hand.
+	OpenStore func(db []byte) (Store, error)
 	// Programs add to the machine's own: sudo.
 	Programs map[string]shell.Program
 	// Script is asked before a shell script is run from a file: [shell.Shell.Script].
@@ -82,6 +84,9 @@ type Machine struct {
 	parsed   parsed
 	closing  chan struct{}
 	tasks    sync.WaitGroup // what outlives a boot
+
+	byHand sync.Mutex // guards aside
+	aside  *aside
 
 	power sync.Mutex // one change of power at a time
 	mu    sync.Mutex // guards what follows
