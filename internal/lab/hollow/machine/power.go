@@ -93,6 +93,7 @@ func (m *Machine) start(id string) error {
 
 // startProcesses starts what is behind the static pods that run.
 func (m *Machine) startProcesses(ctx context.Context) error {
+	m.listening(m.runtime.staticNames())
 	if run, runs := m.runtime.static(manifest.Etcd); runs && m.cfg.Etcd != nil {
 		if err := m.cfg.Etcd.Start(ctx, run.Version); err != nil {
 			return fmt.Errorf("etcd: %w", err)

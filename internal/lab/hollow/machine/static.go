@@ -170,6 +170,9 @@ func versionOfTag(tag string) string {
 func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
 	switch {
 	case name == manifest.Etcd && m.cfg.Etcd != nil:
+		if err := m.restored(versionOfTag(tag)); err != nil {
+			return err
+		}
 		if err := m.cfg.Etcd.Start(ctx, versionOfTag(tag)); err != nil {
 			return err
 		}
