@@ -83,6 +83,8 @@ type hopBuilder struct {
 	waiting map[string]bool
 	// touched are the nodes with a step.
 	touched map[string]bool
+	// fetched are the releases of etcd that hosts of an external etcd need, in order.
+	fetched map[string][]cluster.Version
 }
 
 func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
@@ -94,7 +96,11 @@ func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
 	if err != nil {
 		return plan.Hop{}, err
 	}
-	stages := slices.Concat(early, h.controlPlane(), h.etcdStage(), h.workers(), h.addons())
+	external, err := h.externalEtcd()
+	if err != nil {
+		return plan.Hop{}, err
+	}
+	stages := slices.Concat(early, external.before, h.controlPlane(), h.etcdStage(), external.after, h.workers(), h.addons())
 	out := plan.Hop{From: h.from, To: h.to, Etcd: h.etcd}
 	if len(stages) > 0 {
 		out.Stages = slices.Concat(h.prepare(), stages, h.workloads())
@@ -138,6 +144,7 @@ func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
 		equipped: map[string]bool{},
 		passed:   map[string]bool{},
 		touched:  map[string]bool{},
+		fetched:  map[string][]cluster.Version{},
 		waiting:  map[string]bool{},
 	}
 	for _, n := range b.state.nodes {

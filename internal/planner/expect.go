@@ -70,6 +70,8 @@ func effect(h *plan.Hop, s *plan.Step) (key, cluster.Version, bool) {
 		return key{effectControlPlane, s.Node}, h.To, true
 	case s.Kind == plan.KindCommand && s.Args["component"] == plan.ComponentEtcd:
 		return key{effectEtcd, s.Node}, etcdAfter(h, s), true
+	case s.Kind == plan.KindEtcdSwap:
+		return key{effectEtcd, s.Node}, etcdAfter(h, s), true
 	}
 	return key{}, cluster.Version{}, false
 }

@@ -158,7 +158,7 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 func (k Kind) known() bool {
 	switch k {
 	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
-		KindMoveLeader, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare:
+		KindMoveLeader, KindEtcdFetch, KindEtcdSwap, KindEtcdReturn, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare:
 		return true
 	}
 	return false
