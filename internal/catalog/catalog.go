@@ -24,6 +24,7 @@ type Catalog struct {
 	minors    []minorRow
 	patches   []patchRow
 	edges     []Edge
+	bumps     []bumpRow
 	kubelets  []kubeletRow
 	apart     apartRow
 	commands  []command
@@ -98,6 +99,7 @@ func Load() (*Catalog, error) {
 	var etcd struct {
 		Patches []patchRow `json:"patches"`
 		Edges   []Edge     `json:"edges"`
+		Bumps   []bumpRow  `json:"bumps"`
 	}
 	var skew struct {
 		Kubelets   []kubeletRow `json:"kubelets"`
@@ -129,7 +131,7 @@ func Load() (*Catalog, error) {
 			return nil, err
 		}
 	}
-	c.minors, c.patches, c.edges = minors.Minors, etcd.Patches, etcd.Edges
+	c.minors, c.patches, c.edges, c.bumps = minors.Minors, etcd.Patches, etcd.Edges, etcd.Bumps
 	c.kubelets, c.apart = skew.Kubelets, skew.APIServers
 	c.commands, c.options, c.etcdCerts = commands.Commands, commands.Options, commands.EtcdCertificates
 	c.nested, c.moved, c.removed = images.NestedCoreDNS, images.Moved, removed.APIs

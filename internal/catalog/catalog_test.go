@@ -74,6 +74,9 @@ func TestEveryRowHasASource(t *testing.T) {
 		check("edge to "+r.To.String(), r.Source)
 		check("why of the edge to "+r.To.String(), r.Why)
 	}
+	for _, r := range c.bumps {
+		check("raised revisions from "+r.From.String(), r.Source)
+	}
 	for _, r := range c.kubelets {
 		check("kubelet skew", r.Source)
 	}
@@ -181,6 +184,17 @@ func TestEtcdEdge(t *testing.T) {
 		edge, hit := c.EtcdEdge(cluster.MustParseVersion(tc.running), cluster.MustParseVersion(tc.target))
 		if hit != tc.blocked || (hit && edge.Source == "") {
 			t.Errorf("%s to %s: blocked is %t", tc.running, tc.target, hit)
+		}
+	}
+}
+
+func TestEtcdBumps(t *testing.T) {
+	c := load(t)
+	for v, want := range map[string]bool{
+		"v3.3.17": false, "v3.4.26": false, "v3.4.27": true, "v3.5.9": false, "v3.5.10": true, "v3.6.0": true, "v3.7.1": true,
+	} {
+		if got := c.EtcdBumps(cluster.MustParseVersion(v)); got != want {
+			t.Errorf("etcd %s: %t", v, got)
 		}
 	}
 }

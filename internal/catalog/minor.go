@@ -123,6 +123,23 @@ func (c *Catalog) newestEtcd(line cluster.Minor) cluster.Version {
 	return newest
 }
 
+type bumpRow struct {
+	From   cluster.Version `json:"from"`
+	Source string          `json:"source"`
+}
+
+// EtcdBumps tells whether that etcd's snapshot restore can raise the revision and
+// mark what was before as compacted, so that no watcher sees revisions go back.
+func (c *Catalog) EtcdBumps(v cluster.Version) bool {
+	var last cluster.Minor
+	for _, r := range c.bumps {
+		if last = r.From.Line(); last == v.Line() {
+			return !v.Less(r.From)
+		}
+	}
+	return last.Less(v.Line())
+}
+
 // EtcdCertificates are the certificates that kubeadm renews with the etcd
 // component only.
 func (c *Catalog) EtcdCertificates() []string { return slices.Clone(c.etcdCerts.Names) }

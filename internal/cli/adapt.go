@@ -79,7 +79,22 @@ func (e etcdSide) Snapshot(ctx context.Context, dir, name string, progress func(
 		}
 	}
 	s, err := e.Cluster.Snapshot(ctx, dir, name, progress)
-	return step.Snapshot{Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Size: s.Size, Member: s.Member}, err
+	return step.Snapshot{
+		Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Keys: s.Keys, Size: s.Size, Member: s.Member,
+		HashRevision: s.HashRevision, CompactRevision: s.CompactRevision, Hash: s.Hash,
+	}, err
+}
+
+// storeHashes is what etcd's members store, as runners ask for it.
+type storeHashes struct{ *etcd.Cluster }
+
+func (h storeHashes) Hashes(ctx context.Context) ([]step.MemberHash, error) {
+	points, err := h.Cluster.Hashes(ctx)
+	out := make([]step.MemberHash, len(points))
+	for i, p := range points {
+		out[i] = step.MemberHash{Member: p.Node, Hash: fmt.Sprintf("%08x", p.Hash)}
+	}
+	return out, err
 }
 
 // certificates reads kubeadm's certificates on a host.

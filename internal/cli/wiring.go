@@ -44,7 +44,7 @@ func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hea
 	for kind, r := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
-		Members: s.etcd, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
+		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd}, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
 		Artefacts: m, Observer: observer,
 	}) {
 		out[kind] = r

@@ -100,7 +100,8 @@ func (r *run) before(ctx context.Context, base Event, runner Runner, s *plan.Ste
 	past := r.state.Steps[s.ID]
 	r.mu.Unlock()
 	x = plan.Execution{Run: r.id, Step: s.ID, Attempt: past.Attempt}
-	if past.Attempt > 0 {
+	// What a rollback took back left its traces, an execution's record among them.
+	if past.Attempt > 0 && past.Outcome != journal.Reopened {
 		if effect, err = runner.Done(ctx, *s); err != nil {
 			return x, false, fmt.Errorf("is it done already? %w", err)
 		}

@@ -127,7 +127,7 @@ func testCompactions(t *testing.T, c *Cluster) {
 		want := s
 		want.SHA256, want.CompactRevision = "", s.CompactRevision-1 // as if compacted since
 		again := 0
-		_, err = prove(ctx, s.Path, want, func(ctx context.Context, at int64) (Point, error) {
+		_, err = prove(ctx, s.Path, t.TempDir(), want, func(ctx context.Context, at int64) (Point, error) {
 			again++
 			_, err := cl.Compact(ctx, at-2)
 			check(t, err)

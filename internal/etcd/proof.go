@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -35,12 +36,20 @@ type Proof struct {
 // and the hash of what the restore gives. Fields of want that are empty are not
 // compared. Errors are *SnapshotError, naming the proof that failed.
 func Verify(ctx context.Context, path string, want Snapshot) (Proof, error) {
-	return prove(ctx, path, want, func(context.Context, int64) (Point, error) { return Point{}, errPassed })
+	return VerifyIn(ctx, path, filepath.Dir(path), want)
 }
+
+// VerifyIn is [Verify] with the throw-away directory made in scratch.
+func VerifyIn(ctx context.Context, path, scratch string, want Snapshot) (Proof, error) {
+	return prove(ctx, path, scratch, want, unasked)
+}
+
+// unasked stands for members that cannot be asked.
+func unasked(context.Context, int64) (Point, error) { return Point{}, errPassed }
 
 // prove makes all proofs. Again asks the members for their hash at another
 // revision, for when a compaction came between their answer and the file.
-func prove(ctx context.Context, path string, want Snapshot, again func(context.Context, int64) (Point, error)) (Proof, error) {
+func prove(ctx context.Context, path, scratch string, want Snapshot, again func(context.Context, int64) (Point, error)) (Proof, error) {
 	var p Proof
 	fail := func(proof ProofName, err error) (Proof, error) {
 		return Proof{}, &SnapshotError{Path: path, Proof: proof, Err: err}
@@ -61,7 +70,7 @@ func prove(ctx context.Context, path string, want Snapshot, again func(context.C
 		return fail(ProofIdentity, err)
 	}
 	// Always the same name, so that what a killed kup left here is removed.
-	dir := path + ".restore"
+	dir := filepath.Join(scratch, filepath.Base(path)+".restore")
 	if err := os.RemoveAll(dir); err != nil {
 		return fail(ProofRestore, err)
 	}

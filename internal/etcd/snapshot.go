@@ -11,6 +11,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/time/rate"
 	"google.golang.org/grpc"
 )
 
@@ -53,13 +54,19 @@ func (s Snapshot) Point() Point {
 // Progress is told the bytes received so far; nil is allowed. A failed proof is
 // a *SnapshotError.
 func (c *Cluster) Snapshot(ctx context.Context, dir, name string, progress func(done int64)) (Snapshot, error) {
+	return c.SnapshotAt(ctx, dir, name, 0, progress)
+}
+
+// SnapshotAt is [Cluster.Snapshot] at no more than so many bytes a second; 0: as fast
+// as they come. The member keeps the state of that moment for as long as it sends.
+func (c *Cluster) SnapshotAt(ctx context.Context, dir, name string, bytesPerSecond int64, progress func(done int64)) (Snapshot, error) {
 	if progress == nil {
 		progress = func(int64) {}
 	}
 	var s Snapshot
 	var err error
 	for range snapshotTries {
-		s, err = c.snapshot(ctx, dir, name, progress)
+		s, err = c.snapshot(ctx, dir, name, bytesPerSecond, progress)
 		if !errors.Is(err, errPassed) {
 			return s, err
 		}
@@ -67,7 +74,7 @@ func (c *Cluster) Snapshot(ctx context.Context, dir, name string, progress func(
 	return s, err
 }
 
-func (c *Cluster) snapshot(ctx context.Context, dir, name string, progress func(int64)) (out Snapshot, err error) {
+func (c *Cluster) snapshot(ctx context.Context, dir, name string, bytesPerSecond int64, progress func(int64)) (out Snapshot, err error) {
 	point, o, err := c.agree(ctx, 0)
 	if err != nil {
 		return out, &SnapshotError{Proof: ProofMembers, Err: err}
@@ -86,14 +93,14 @@ func (c *Cluster) snapshot(ctx context.Context, dir, name string, progress func(
 			_ = os.Remove(part) // nothing unproven is left lying about
 		}
 	}()
-	if err := source.conn.stream(ctx, part, progress); err != nil {
+	if err := source.conn.stream(ctx, part, bytesPerSecond, progress); err != nil {
 		return out, &SnapshotError{Path: path, Proof: ProofStream, Err: err}
 	}
 	out = Snapshot{
 		HashRevision: point.Revision, CompactRevision: point.CompactRevision, Hash: point.Hash,
 		Member: source.name(), Version: source.status.GetVersion(), ClusterID: hexID(o.clusterID), Members: o.ids(),
 	}
-	proof, err := prove(ctx, part, out, c.again)
+	proof, err := prove(ctx, part, dir, out, c.again)
 	if err != nil {
 		return Snapshot{}, named(err, path)
 	}
@@ -130,9 +137,13 @@ func (o observation) source() (seen, error) {
 }
 
 // stream writes the member's snapshot to a file and syncs it.
-func (m *member) stream(ctx context.Context, path string, progress func(int64)) error {
+func (m *member) stream(ctx context.Context, path string, bytesPerSecond int64, progress func(int64)) error {
 	progress(0)
-	return m.save(ctx, path, &meter{tell: progress}, (*os.File).Sync)
+	var also io.Writer = &meter{tell: progress}
+	if bytesPerSecond > 0 {
+		also = io.MultiWriter(also, newThrottle(ctx, bytesPerSecond))
+	}
+	return m.save(ctx, path, also, (*os.File).Sync)
 }
 
 // save writes the member's snapshot to a file that only root and the user can read,
@@ -193,6 +204,30 @@ func (m *meter) Write(p []byte) (int, error) {
 	if m.done += int64(len(p)); m.done-m.told >= 1<<20 {
 		m.told = m.done
 		m.tell(m.done)
+	}
+	return len(p), nil
+}
+
+// throttle takes no more bytes than may come. While it waits nothing is read from the
+// connection, and the member stops sending.
+type throttle struct {
+	ctx   context.Context //nolint:containedctx // io.Writer has no place for it; it lives for one stream
+	bytes *rate.Limiter
+}
+
+// burst is what may come at once: a tenth of a second's, and at least a piece as members
+// send them.
+func newThrottle(ctx context.Context, bytesPerSecond int64) throttle {
+	return throttle{ctx, rate.NewLimiter(rate.Limit(bytesPerSecond), int(max(bytesPerSecond/10, 32<<10)))}
+}
+
+func (t throttle) Write(p []byte) (int, error) {
+	for left := len(p); left > 0; {
+		n := min(left, t.bytes.Burst())
+		if err := t.bytes.WaitN(t.ctx, n); err != nil {
+			return len(p) - left, cmp.Or(t.ctx.Err(), err)
+		}
+		left -= n
 	}
 	return len(p), nil
 }

@@ -59,6 +59,7 @@ func TestThreeMembers(t *testing.T) {
 	})
 	t.Run("member restarts with other certificates", func(t *testing.T) { testRenewed(t, lab, c) })
 	t.Run("member differs", func(t *testing.T) { testDiffers(t, lab, c) })
+	t.Run("member rejoins", func(t *testing.T) { testRejoins(t, lab, c) })
 	t.Run("members down", func(t *testing.T) { testDown(t, lab, c) })
 }
 

@@ -47,6 +47,8 @@ func (d *decoder) value(path string, p position, n ast.Node, dst reflect.Value) 
 		return d.duration(path, p, n, dst)
 	case Amount:
 		return d.amount(path, p, n, dst)
+	case Bytes:
+		return d.bytes(path, p, n, dst)
 	}
 	switch dst.Kind() {
 	case reflect.Struct:
@@ -195,5 +197,22 @@ func (d *decoder) amount(path string, p position, n ast.Node, dst reflect.Value)
 		return d.fail(p, path, "want a number or a percentage, got "+describe(n), fix)
 	}
 	dst.Set(reflect.ValueOf(a))
+	return nil
+}
+
+func (d *decoder) bytes(path string, p position, n ast.Node, dst reflect.Value) *Error {
+	const fix = "write a number and a unit, such as 512KiB, 50MiB or 1GiB"
+	s, ok := stringOf(n)
+	if !ok {
+		return d.fail(p, path, "want a size, got "+describe(n), fix)
+	}
+	if s == "" {
+		return nil
+	}
+	b, err := ParseBytes(s)
+	if err != nil {
+		return d.fail(p, path, err.Error(), fix)
+	}
+	dst.SetInt(int64(b))
 	return nil
 }

@@ -25,6 +25,10 @@ type intent struct {
 	Etcd         Etcd
 	Keep         int
 	Gates        Gates
+	// Left out while they are not given, as they were by older kups.
+	Limit      Bytes    `json:",omitempty"`
+	Recipients []string `json:",omitempty"`
+	Bucket     string   `json:",omitempty"`
 }
 
 type intendedNode struct {
@@ -40,6 +44,10 @@ func (inv *Inventory) Digest() string {
 	v := intent{
 		APIVersion: inv.APIVersion, Pools: slices.Clone(inv.Pools), Workers: inv.Workers, Packages: inv.Packages, Kubeadm: inv.Kubeadm,
 		LoadBalancer: inv.LoadBalancer, Etcd: inv.Etcd, Keep: inv.Snapshots.Keep, Gates: inv.Gates,
+	}
+	v.Limit, v.Recipients = inv.Snapshots.Limit, slices.Sorted(slices.Values(inv.Snapshots.Recipients))
+	if b := inv.Snapshots.Second.S3; b.Bucket != "" {
+		v.Bucket = b.Endpoint + " " + b.Bucket + " " + b.Prefix
 	}
 	for _, n := range inv.Nodes {
 		v.Nodes = append(v.Nodes, intendedNode{Name: n.Name, Address: canonical(n.Address), Pool: n.Pool, Role: n.Role})

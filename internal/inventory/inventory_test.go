@@ -278,7 +278,7 @@ func TestDigest(t *testing.T) {
 		"comments and style": "# hi\nnodes:\n- name: cp-1\n  role: 'control-plane'\n  address: \"10.0.0.11\"\n- name: w-1\n  role: worker\n  address: 10.0.0.21\napiVersion: kup/v1alpha1\n",
 		"order of nodes":     "apiVersion: kup/v1alpha1\nnodes: [{name: w-1, role: worker, address: 10.0.0.21}, {name: cp-1, role: control-plane, address: 10.0.0.11}]\n",
 		"defaults spelt out": minimal + "pools: [{name: default, maxUnavailable: 1}]\npackages: {manager: apt, hold: true}\nkubeadm: {ignorePreflightErrors: []}\ngates: {timeout: 600s}\n",
-		"way to the hosts":   minimal + "ssh: {user: root, bastion: a, sudo: {passwordEnv: X}}\ncluster: {name: a, kubeconfig: /b}\nsnapshots: {directory: /c}\n",
+		"way to the hosts":   minimal + "ssh: {user: root, bastion: a, sudo: {passwordEnv: X}}\ncluster: {name: a, kubeconfig: /b}\nsnapshots: {directory: /c, second: {directory: /d}}\n",
 	}
 	for name, text := range same {
 		if got := parseOK(t, text).Digest(); got != base {
@@ -297,6 +297,9 @@ func TestDigest(t *testing.T) {
 		"sustain":         minimal + "gates: {sustain: 11s}\n",
 		"load balancer":   minimal + "loadBalancer: {drain: [a], restore: [b]}\n",
 		"keep":            minimal + "snapshots: {keep: 1}\n",
+		"limit":           minimal + "snapshots: {limit: 1MiB}\n",
+		"recipients":      minimal + "snapshots: {recipients: [age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p]}\n",
+		"bucket":          minimal + "snapshots: {second: {s3: {endpoint: \"https://s3.example.com\", bucket: etcd}}}\n",
 	} {
 		got := parseOK(t, text).Digest()
 		if other, taken := seen[got]; taken {
@@ -314,6 +317,23 @@ func TestNearest(t *testing.T) {
 	} {
 		if near := strings.Join(nearest(got, known), " "); near != want {
 			t.Errorf("%s: %q, want %q", got, near, want)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]Bytes{"64KiB": 64 << 10, "50MiB": 50 << 20, "1GiB": 1 << 30, "1024KiB": 1 << 20} {
+		got, err := ParseBytes(text)
+		if err != nil || got != want {
+			t.Errorf("%s: %d, %v", text, got, err)
+		}
+		if again, err := ParseBytes(got.String()); err != nil || again != got {
+			t.Errorf("%s is written %s", text, got)
+		}
+	}
+	for _, text := range []string{"", "0MiB", "-1MiB", "1.5GiB", "50", "50MB", "50 MiB", "99999999GiB"} {
+		if got, err := ParseBytes(text); err == nil {
+			t.Errorf("%q is %d", text, got)
 		}
 	}
 }

@@ -15,6 +15,9 @@ func (c *checker) resolve(dir string) *Error {
 	r := resolver{dir: dir}
 	r.path("cluster.kubeconfig", &c.inv.Cluster.Kubeconfig)
 	r.path("snapshots.directory", &c.inv.Snapshots.Directory)
+	r.path("snapshots.recipientsFile", &c.inv.Snapshots.RecipientsFile)
+	r.path("snapshots.second.directory", &c.inv.Snapshots.Second.Directory)
+	r.path("snapshots.second.s3.credentialsFile", &c.inv.Snapshots.Second.S3.CredentialsFile)
 	r.ssh("ssh", &c.inv.SSH)
 	for i := range c.inv.Nodes {
 		r.ssh(fmt.Sprintf("nodes[%d].ssh", i), &c.inv.Nodes[i].SSH)

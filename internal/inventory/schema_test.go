@@ -93,6 +93,8 @@ func scalarSchema(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^-?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`}
+	case reflect.TypeFor[Bytes]():
+		return &jsonschema.Schema{Type: "string", Pattern: "^([1-9][0-9]{0,6}(KiB|MiB|GiB))?$"}
 	case reflect.TypeFor[Amount]():
 		return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
 			{Type: "integer", Minimum: "1"},
@@ -117,6 +119,8 @@ func setDefaults(s *jsonschema.Schema, defs jsonschema.Definitions, v reflect.Va
 			continue
 		case Amount:
 			p.Default = x.Number
+			continue
+		case Bytes:
 			continue
 		}
 		switch {
@@ -264,6 +268,8 @@ func typeOf(p *jsonschema.Schema) string {
 		return "list"
 	case p.Items != nil:
 		return "list of texts"
+	case strings.Contains(p.Pattern, "KiB"):
+		return "size"
 	case p.Pattern != "":
 		return "duration"
 	}

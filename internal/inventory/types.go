@@ -255,12 +255,42 @@ type Addon struct {
 	Name string `yaml:"name" jsonschema:"required,example=cilium"`
 }
 
-// Snapshots says where etcd snapshots are kept on the operator's machine.
+// Snapshots says where etcd snapshots are kept, for how long, how fast they are taken and for whom they are encrypted.
 type Snapshots struct {
-	// Directory for the snapshots. Empty: the run's state directory.
+	// Directory on the operator's machine for the snapshots. Empty: kup's own, those of a run in the run's state directory.
 	Directory string `yaml:"directory" jsonschema:"example=./snapshots"`
-	// How many snapshots to keep; older ones are removed after a run that ended well.
+	// How many snapshots to keep in each place: so many taken by runs, removed after a run that ended well, and so many taken by hand, removed after another was taken.
 	Keep int `yaml:"keep" jsonschema:"minimum=1"`
+	// How many bytes a second a snapshot is read from a member at most, as KiB, MiB or GiB. Empty: as fast as they come.
+	Limit Bytes `yaml:"limit" jsonschema:"example=50MiB"`
+	// Public keys of age for whom snapshots are encrypted wherever they are kept. Neither these nor recipientsFile: they are kept plain.
+	Recipients []string `yaml:"recipients" jsonschema:"example=age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"`
+	// File with more of them, one a line; # begins a comment.
+	RecipientsFile string `yaml:"recipientsFile" jsonschema:"example=./recipients.txt"`
+	// Where every snapshot is kept a second time. A directory or a bucket.
+	Second SecondPlace `yaml:"second"`
+}
+
+// SecondPlace is where every snapshot is kept a second time: a directory or a bucket.
+type SecondPlace struct {
+	// Directory, such as one of a file server. Not together with s3.
+	Directory string `yaml:"directory" jsonschema:"example=/mnt/backups/etcd"`
+	// Bucket of an S3-compatible store. Not together with directory.
+	S3 S3Bucket `yaml:"s3"`
+}
+
+// S3Bucket is a bucket of an S3-compatible store.
+type S3Bucket struct {
+	// URL of the store. http is refused, unless snapshots are encrypted or the store is on this machine.
+	Endpoint string `yaml:"endpoint" jsonschema:"required,example=https://s3.example.com"`
+	// Name of the bucket, which must exist.
+	Bucket string `yaml:"bucket" jsonschema:"required,example=etcd-backups"`
+	// What the names of objects begin with. One a cluster keeps listings short.
+	Prefix string `yaml:"prefix" jsonschema:"example=prod"`
+	// Region of the bucket. Empty: us-east-1, which is what most other stores take.
+	Region string `yaml:"region" jsonschema:"example=eu-central-1"`
+	// File with the keys, as the AWS tools have it, readable by its owner only. Empty: $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, then ~/.aws/credentials.
+	CredentialsFile string `yaml:"credentialsFile" jsonschema:"example=~/.config/kup/s3"`
 }
 
 // Gates says how long what follows a step must hold, and how long it may take to get there.

@@ -256,13 +256,6 @@ func (c *checker) addons() *Error {
 	return c.fail("addons", "is reserved: this kup upgrades CoreDNS and kube-proxy only", "remove it and upgrade other add-ons by their own means")
 }
 
-func (c *checker) snapshots() *Error {
-	if c.inv.Snapshots.Keep < 1 {
-		return c.fail("snapshots.keep", fmt.Sprintf("%d would keep no way back", c.inv.Snapshots.Keep), "use at least 1")
-	}
-	return nil
-}
-
 func (c *checker) gates() *Error {
 	g := &c.inv.Gates
 	if g.Sustain < MinSustain {

@@ -35,6 +35,40 @@ func (a Amount) String() string {
 	return strconv.Itoa(a.Number)
 }
 
+// Bytes is a number of bytes; 0: none was given.
+type Bytes int64
+
+var bytesForm = regexp.MustCompile(`^([1-9][0-9]{0,6})(KiB|MiB|GiB)$`)
+
+// ParseBytes reads a number of bytes as it is written in kup.yaml: 50MiB.
+func ParseBytes(s string) (Bytes, error) {
+	m := bytesForm.FindStringSubmatch(s)
+	if m == nil {
+		return 0, fmt.Errorf("%s is not a size", quoted(s))
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	return Bytes(n << map[string]int{"KiB": 10, "MiB": 20, "GiB": 30}[m[2]]), nil
+}
+
+// String gives the size as it is written in kup.yaml, in the largest unit that fits.
+func (b Bytes) String() string {
+	for _, unit := range []struct {
+		shift int
+		name  string
+	}{{30, "GiB"}, {20, "MiB"}, {10, "KiB"}} {
+		if b > 0 && b%(1<<unit.shift) == 0 {
+			return strconv.FormatInt(int64(b>>unit.shift), 10) + unit.name
+		}
+	}
+	if b == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
 // None is what bastion and config take to switch an inherited value off.
 const None = "none"
 

@@ -14,12 +14,15 @@ type Kind string
 
 // The kinds of record.
 const (
-	RunStarted  Kind = "run-started" // first record of a file: Plan, Cluster, Holder, Epoch, Accepted
+	RunStarted  Kind = "run-started" // first record of a file: Plan, Cluster, Holder, Epoch, Accepted, Undoes
 	RunResumed  Kind = "run-resumed" // Holder, Epoch
 	StepBefore  Kind = "step-before" // Step, Attempt: written before anything is changed
 	StepAfter   Kind = "step-after"  // Step, Attempt, Outcome, Error
 	ArtefactPut Kind = "artefact"    // Artefact
-	RunEnded    Kind = "run-ended"   // Outcome, Error
+	RunEnded    Kind = "run-ended"   // Outcome, Error; Run: the rollback that ended it
+	// StepReopened tells that steps no longer stand: Steps, and Run, the rollback that
+	// took them back.
+	StepReopened Kind = "step-reopened"
 )
 
 // Outcome is how a step or a run ended.
@@ -30,6 +33,11 @@ const (
 	Done    Outcome = "done"
 	Failed  Outcome = "failed"
 	Stopped Outcome = "stopped" // at a step boundary, on request
+	// RolledBack ends a run for good: another one took back what it did.
+	RolledBack Outcome = "rolled-back"
+	// Reopened is the outcome of a step whose effect was taken back: nothing that its
+	// attempts left behind tells of it any more.
+	Reopened Outcome = "reopened"
 )
 
 // Record is one line of the journal.
@@ -50,6 +58,10 @@ type Record struct {
 	// Accepted are the preflight rules that the operator let through, by id, each
 	// with the reason; in the first record of a file only.
 	Accepted map[string]string `json:"accepted,omitempty"`
+	// Undoes is the run that this one takes back; in the first record of a file only.
+	Undoes string `json:"undoes,omitempty"`
+	// Steps are those that no longer stand.
+	Steps []string `json:"steps,omitempty"`
 	// Sum chains the records: the digest of this record and of the Sum before it.
 	Sum string `json:"sum"`
 }

@@ -9,6 +9,10 @@ type State struct {
 	Artefacts          []Artefact
 	// Accepted are the preflight rules that were let through, with the reasons.
 	Accepted map[string]string
+	// Undoes is the run that this one takes back; empty: it is an upgrade.
+	Undoes string
+	// Reopened are the rollbacks that took steps of this run back, in their order.
+	Reopened []string
 	// Ended is the last run-ended record, if the run ended and was not resumed since.
 	Ended *Record
 }
@@ -42,6 +46,7 @@ func (s *State) Apply(r Record) {
 	case RunStarted:
 		s.Plan, s.Cluster, s.Run = r.Plan, r.Cluster, r.Run
 		s.Holder, s.Epoch, s.Accepted = r.Holder, r.Epoch, r.Accepted
+		s.Undoes = r.Undoes
 	case RunResumed:
 		s.Holder, s.Epoch, s.Ended = r.Holder, r.Epoch, nil
 	case StepBefore:
@@ -50,11 +55,27 @@ func (s *State) Apply(r Record) {
 		st := s.Steps[r.Step]
 		st.Attempt, st.Outcome, st.Error, st.Over = r.Attempt, r.Outcome, r.Error, r
 		s.Steps[r.Step] = st
+	case StepReopened:
+		for _, id := range r.Steps {
+			if st, begun := s.Steps[id]; begun {
+				st.Outcome, st.Error, st.Over = Reopened, "", r
+				s.Steps[id] = st
+			}
+		}
+		s.Reopened = append(s.Reopened, r.Run)
 	case ArtefactPut:
 		s.Artefacts = append(s.Artefacts, *r.Artefact)
 	case RunEnded:
 		s.Ended = &r
 	}
+}
+
+// RolledBack tells whether the run was taken back as a whole, and by which one.
+func (s State) RolledBack() (by string, ok bool) {
+	if s.Ended == nil || s.Ended.Outcome != RolledBack {
+		return "", false
+	}
+	return s.Ended.Run, true
 }
 
 // Done tells whether the step ended well.

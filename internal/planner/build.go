@@ -81,6 +81,9 @@ type hopBuilder struct {
 	passed map[string]bool
 	// waiting are the workers whose kubelet stays where it is in this hop.
 	waiting map[string]bool
+	// stores are the members as they are when the hop begins: whoever restores its
+	// snapshot restores it with these.
+	stores []store
 	// touched are the nodes with a step.
 	touched map[string]bool
 	// fetched are the releases of etcd that hosts of an external etcd need, in order.
@@ -146,6 +149,7 @@ func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
 		touched:  map[string]bool{},
 		fetched:  map[string][]cluster.Version{},
 		waiting:  map[string]bool{},
+		stores:   b.state.stores(),
 	}
 	for _, n := range b.state.nodes {
 		h.equipped[n.Name] = !n.kubeadm.IsZero() && n.kubeadm == to

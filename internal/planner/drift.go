@@ -136,6 +136,10 @@ func (d *drift) members(was, is []cluster.Member) {
 	ids := func(members []cluster.Member) string {
 		var out []string
 		for _, m := range members {
+			if d.expected.joined[m.Name] { // stacked members have their nodes' names
+				out = append(out, m.Name)
+				continue
+			}
 			out = append(out, m.Name+" ("+m.ID+")")
 		}
 		slices.Sort(out)

@@ -66,7 +66,7 @@ func (h *hopBuilder) etcdLanes(prefix string, to cluster.Version, image string) 
 	for _, n := range todo {
 		h.passed[n.Name] = true
 		if n.etcd.Less(to) {
-			n.etcd = to
+			n.etcd, n.etcdImage = to, image
 		}
 	}
 	return []plan.Stage{{Name: plan.EtcdStage, Waves: []plan.Wave{{Parallel: 1, Lanes: lanes}}}}

@@ -13,13 +13,16 @@ const (
 	Untouched Progress = iota // it had no effect
 	Begun                     // it may have had its effect
 	Ended                     // it had its effect
+	// TakenBack: it may have had its effect, which a rollback undid on its node. What it
+	// did to the whole cluster stands.
+	TakenBack
 )
 
 // What steps move.
 const (
 	effectControlPlane = plan.ComponentControlPlane
 	effectEtcd         = plan.ComponentEtcd
-	effectKubelet      = "kubelet"
+	effectKubelet      = plan.ComponentKubelet
 )
 
 // key is a thing on a node.
@@ -30,17 +33,22 @@ type expectation struct {
 	settled map[key]cluster.Version   // brought by steps that ended
 	open    map[key][]cluster.Version // brought, perhaps, by steps that were begun since
 	config  bool                      // kubeadm's ConfigMaps are the plan's own by now
+	joined  map[string]bool           // nodes whose etcd member may have joined anew
 }
 
 func expect(p *plan.Plan, progress func(string) Progress) expectation {
-	e := expectation{settled: map[key]cluster.Version{}, open: map[key][]cluster.Version{}}
+	e := expectation{settled: map[key]cluster.Version{}, open: map[key][]cluster.Version{}, joined: map[string]bool{}}
 	p.Steps(func(h *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		k, v, moves := effect(h, s)
 		how := progress(s.ID)
-		if !moves || how == Untouched {
+		if how == Untouched {
 			return true
 		}
-		e.config = e.config || k.what == effectControlPlane
+		e.config = e.config || rewritesConfig(s)
+		e.joined[s.Node] = e.joined[s.Node] || s.Kind == plan.KindRejoin || (how == TakenBack && k.what == effectEtcd)
+		if !moves || how == TakenBack {
+			return true
+		}
 		if how == Begun {
 			e.open[k] = append(e.open[k], v)
 			return true
@@ -61,8 +69,16 @@ func (e *expectation) allowed(k key, before cluster.Version) []cluster.Version {
 	return append([]cluster.Version{first}, e.open[k]...)
 }
 
+// rewritesConfig tells whether a step changes kubeadm's ConfigMaps.
+func rewritesConfig(s *plan.Step) bool {
+	return s.Kind == plan.KindObjects || (s.Kind == plan.KindCommand && s.Args["component"] == plan.ComponentControlPlane)
+}
+
 // effect reads what a step moves out of the step itself.
 func effect(h *plan.Hop, s *plan.Step) (key, cluster.Version, bool) {
+	if v, err := cluster.ParseVersion(s.Args["version"]); err == nil && s.Args["component"] != "" {
+		return key{s.Args["component"], s.Node}, v, true // a rollback's
+	}
 	switch {
 	case s.Kind == plan.KindPackages && s.Args["restart"] == "kubelet":
 		return key{effectKubelet, s.Node}, h.To, true

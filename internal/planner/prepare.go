@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kup-project/kup/pkg/cluster"
@@ -27,12 +28,18 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	baseline = h.gated(baseline, nil, append([]plan.GateID{"apiservers-ready", "admission-available"}, h.dnsGates()...))
 
 	waves := []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{snapshot}}}}
+	if rehearse, ok := h.rehearse(); ok {
+		waves = append(waves, plan.Wave{Parallel: 1, Lanes: []plan.Lane{{rehearse}}})
+	}
 	var controlPlanes, workers []plan.Lane
 	for _, n := range h.state.nodes {
+		restorable := h.restorable(n)
 		switch {
+		case !h.touched[n.Name] && len(restorable) == 0:
 		case !h.touched[n.Name]:
+			controlPlanes = append(controlPlanes, restorable)
 		case n.Role == cluster.ControlPlane:
-			controlPlanes = append(controlPlanes, h.prepareNode(n))
+			controlPlanes = append(controlPlanes, append(h.prepareNode(n), restorable...))
 		default:
 			workers = append(workers, h.prepareNode(n))
 		}
@@ -51,9 +58,9 @@ func (h *hopBuilder) prepare() []plan.Stage {
 }
 
 func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
-	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's and the kubelet's files and the package state"))
+	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's, the kubelet's and the runtime's files and the package state"))
 	backup.Args["hop"] = h.to.Line().String()
-	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages.RepositoryFile), "\n")
+	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages), "\n")
 	backup.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
 	names, what := []string{"kubeadm", "kubelet", "kubectl"}, "kubeadm, kubelet and kubectl"
 	if h.waiting[n.Name] {
@@ -66,21 +73,33 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	return plan.Lane{backup, fetch, pull}
 }
 
-// backupPaths are what kubeadm and the packages may change on a node. A path
-// that does not exist on a node is none of its files.
-func backupPaths(repositoryFile string) []string {
+// backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
+// change on it. A path that does not exist on a node is none of its files.
+func backupPaths(p Packages) []string {
 	paths := []string{
-		"/etc/kubernetes",
+		"/etc/kubernetes", // static pods, kubeconfigs, keys
 		"/var/lib/kubelet/config.yaml",
 		"/var/lib/kubelet/instance-config.yaml",
 		"/var/lib/kubelet/kubeadm-flags.env",
 		"/etc/default/kubelet",
 		"/etc/sysconfig/kubelet",
+		"/etc/systemd/system/kubelet.service",
 		"/etc/systemd/system/kubelet.service.d",
 		"/usr/lib/systemd/system/kubelet.service.d",
+		"/etc/containerd",
+		"/etc/crio",
+		"/etc/docker",
+		"/etc/crictl.yaml",
 	}
-	if repositoryFile != "" {
-		paths = append(paths, repositoryFile)
+	switch p.Manager {
+	case "apt":
+		paths = append(paths, "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/etc/apt/keyrings")
+	case "dnf":
+		paths = append(paths, "/etc/yum.repos.d", "/etc/dnf/plugins", "/etc/yum/pluginconf.d")
+	}
+	inside := func(dir string) bool { return p.RepositoryFile == dir || strings.HasPrefix(p.RepositoryFile, dir+"/") }
+	if p.RepositoryFile != "" && !slices.ContainsFunc(paths, inside) {
+		paths = append(paths, p.RepositoryFile)
 	}
 	return paths
 }

@@ -25,6 +25,8 @@ type nodeState struct {
 	kubeadm cluster.Version
 	managed cluster.Minor // of the kubeadm that configured the kubelet last
 	etcd    cluster.Version
+	// etcdImage is what its member runs from; empty: no image, or not known.
+	etcdImage string
 	member  bool // runs an etcd member
 	leader  bool
 }
@@ -62,7 +64,7 @@ func newNodeState(f *cluster.Facts, n *cluster.Node) *nodeState {
 		}
 	}
 	if pod := n.Static("etcd"); pod != nil {
-		s.etcd, s.member = pod.Version, true
+		s.etcd, s.etcdImage, s.member = pod.Version, pod.Image, true
 	}
 	for _, m := range f.Etcd.Members {
 		if m.Node == n.Name {

@@ -27,10 +27,11 @@ type Artefact struct {
 
 // The artefacts that steps make.
 const (
-	ArtefactSnapshot = "snapshot"
-	ArtefactBackup   = "backup"
-	ArtefactBaseline = "baseline"
-	ArtefactResult   = "result"
+	ArtefactSnapshot  = "snapshot"
+	ArtefactRehearsal = "rehearsal"
+	ArtefactBackup    = "backup"
+	ArtefactBaseline  = "baseline"
+	ArtefactResult    = "result"
 	// ArtefactSchedulable and ArtefactCordoned record how kup found a node that
 	// it then cordoned. They have no file.
 	ArtefactSchedulable = "found-schedulable"

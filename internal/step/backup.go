@@ -39,7 +39,7 @@ func (r *backup) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
 	target := path.Join(stateDir, x.Run, "backup", hop+".tar")
 	params := append([]string{target, strconv.Itoa(len(exclude))}, exclude...)
 	const doing = "back up the node's files"
-	res, err := r.run(ctx, s, x, doing, remote.Command{Argv: script([]string{"backup"}, append(params, paths...)...)})
+	res, err := r.run(ctx, s, x, doing, remote.Command{Argv: script([]string{"common", "backup"}, append(params, paths...)...)})
 	if err != nil {
 		return err
 	}

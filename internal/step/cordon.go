@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
@@ -33,12 +34,12 @@ func (r *cordon) Done(ctx context.Context, s plan.Step) (bool, error) {
 
 func (r *cordon) Run(ctx context.Context, s plan.Step, _ plan.Execution) error {
 	if !cordonedByRun(r.artefacts, hopOf(s), s.Node) {
-		n, err := r.schedule.Node(ctx, s.Node)
+		cordoned, err := r.found(ctx, s)
 		if err != nil {
-			return failed(s, "look at the node", err, "")
+			return err
 		}
 		name := ArtefactSchedulable
-		if n.Cordoned {
+		if cordoned {
 			name = ArtefactCordoned
 			r.observer.Note(s.ID, "the node was cordoned before; it will be left so")
 		}
@@ -47,6 +48,22 @@ func (r *cordon) Run(ctx context.Context, s plan.Step, _ plan.Execution) error {
 		}
 	}
 	return failed(s, "cordon the node", r.schedule.Cordon(ctx, s.Node), "")
+}
+
+// found tells whether the node is to be left cordoned: by the plan where it says so,
+// else by how the node is now.
+func (r *cordon) found(ctx context.Context, s plan.Step) (cordoned bool, err error) {
+	switch found := s.Args["found"]; found {
+	case plan.FoundCordoned, plan.FoundSchedulable:
+		return found == plan.FoundCordoned, nil
+	case "":
+		n, err := r.schedule.Node(ctx, s.Node)
+		return n.Cordoned, failed(s, "look at the node", err, "")
+	default:
+		a := args{step: s}
+		a.bad("found", "is "+strconv.Quote(found)+"; want "+plan.FoundCordoned+" or "+plan.FoundSchedulable)
+		return false, a.err
+	}
 }
 
 // cordonedByRun tells whether the run's hop came to cordoning the node.

@@ -232,13 +232,19 @@ func newShell(t *testing.T, programs map[string]string) *shell {
 		}
 	}
 	for name, text := range programs {
-		record := fmt.Sprintf("#!/bin/sh\n[ \"${0##*/}\" = sync ] || printf '%%s\\n' \"%s $*\" >>\"$STATE/calls\"\n", name)
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(record+text+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		s.program(name, text)
 	}
 	s.env = []string{"PATH=" + bin + ":/usr/bin:/bin", "STATE=" + s.path("state"), "TMPDIR=" + s.path("tmp"), fmt.Sprintf("UNITPID=%d", os.Getpid())}
 	return s
+}
+
+// program makes a stand-in.
+func (s *shell) program(name, text string) {
+	s.t.Helper()
+	record := fmt.Sprintf("#!/bin/sh\n[ \"${0##*/}\" = sync ] || printf '%%s\\n' \"%s $*\" >>\"$STATE/calls\"\n", name)
+	if err := os.WriteFile(s.path("bin", name), []byte(record+text+"\n"), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *shell) path(elem ...string) string {

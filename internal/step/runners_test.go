@@ -19,10 +19,26 @@ func attempt(s plan.Step, n int) plan.Execution {
 	return plan.Execution{Run: "run-1", Step: s.ID, Attempt: n}
 }
 
+var restorableArgs = map[string]string{
+	"version": "3.5.24", "image": "registry.k8s.io/etcd:3.5.24-0", "socket": "unix:///run/containerd/containerd.sock", "bump": "true",
+}
+
+var restoreArgs = with(restorableArgs,
+	"bump", "1000000000", "programs", "/var/lib/kup/run-0/etcd-3.5.24",
+	"snapshot", "/var/lib/kup/run-0/etcd-1.34.db", "sha256", strings.Repeat("ab", 32),
+	"dataDir", "/var/lib/etcd", "aside", "/var/lib/etcd-kup-run-1", "member", "cp-1", "peerURLs", "https://10.0.0.1:2380",
+	"initialCluster", "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380", "token", "kup-run-1",
+)
+
 var packageArgs = map[string]string{
 	"manager": "apt", "packages": "kubelet=1.34.4-1.1\nkubectl=1.34.4-1.1", "version": "v1.34.4",
 	"repository": "https://pkgs.example/v1.34/deb/", "repositoryFile": "/etc/apt/sources.list.d/kubernetes.list",
 	"signingKey": "/etc/apt/keyrings/k.gpg", "lockTimeout": "5m0s", "hold": "true", "restart": "kubelet",
+}
+
+var filesArgs = map[string]string{
+	"archive": "/var/lib/kup/run-1/backup/1.34.tar", "digest": "sha256:" + strings.Repeat("ab", 32),
+	"paths": "/etc/kubernetes\n/var/lib/kubelet/config.yaml", "keep": "/etc/kubernetes/pki",
 }
 
 func with(m map[string]string, kv ...string) map[string]string {
@@ -47,12 +63,16 @@ func TestCommands(t *testing.T) {
 		{aStep(plan.KindCommand, map[string]string{"argv": plan.JoinArgv("kubeadm", "upgrade", "apply", "v1.34.4", "--yes"), "done": plan.DoneExecution, "timeout": "30m"}), nil},
 		{aStep(plan.KindPackages, packageArgs), nil},
 		{aStep(plan.KindFetch, packageArgs), nil},
+		{aStep(plan.KindRestorable, restorableArgs), nil},
+		{aStep(plan.KindRestoreMember, restoreArgs), nil},
 		{aStep(plan.KindPackages, with(packageArgs, "manager", "dnf", "downgrade", "true")), nil},
 		{aStep(plan.KindPackages, map[string]string{"manager": "binaries", "packages": "kubeadm=1.34.4", "version": "v1.34.4", "url": "https://m/v1.34.4/{binary}", "checksumURL": "https://m/v1.34.4/{binary}.sha256"}), nil},
 		{
 			aStep(plan.KindBackup, map[string]string{"hop": "1.34", "paths": "/etc/kubernetes\n/etc/default/kubelet", "exclude": "/etc/kubernetes/tmp"}),
 			func([]string) (string, error) { return digest, nil },
 		},
+		{aStep(plan.KindFiles, filesArgs), nil},
+		{aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": plan.UnitStopped}), nil},
 		{
 			aStep(plan.KindImages, map[string]string{"images": "r/a:1\nr/b:1\nr/pause:3", "socket": "/run/containerd/containerd.sock"}),
 			func(argv []string) (string, error) {
@@ -88,6 +108,8 @@ func TestExecutionsFail(t *testing.T) {
 		aStep(plan.KindFetch, packageArgs),
 		aStep(plan.KindBackup, map[string]string{"hop": "1.34", "paths": "/etc/kubernetes"}),
 		aStep(plan.KindImages, map[string]string{"images": "r/a:1"}),
+		aStep(plan.KindFiles, filesArgs),
+		aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": plan.UnitRunning}),
 	}
 	for _, s := range steps {
 		t.Run(string(s.Kind), func(t *testing.T) {
@@ -117,21 +139,38 @@ func TestExecutionsFail(t *testing.T) {
 
 func TestArgsAreChecked(t *testing.T) {
 	tests := map[string]plan.Step{
-		"argv":         aStep(plan.KindCommand, nil),
-		"done":         aStep(plan.KindCommand, map[string]string{"argv": "true", "done": "magic"}),
-		"timeout":      aStep(plan.KindCommand, map[string]string{"argv": "true", "timeout": "soon"}),
-		"manager":      aStep(plan.KindPackages, with(packageArgs, "manager", "brew")),
-		"packages":     aStep(plan.KindPackages, with(packageArgs, "packages", "--purge\nkubelet=1")),
-		"version":      aStep(plan.KindPackages, with(packageArgs, "version", "latest")),
-		"repository":   aStep(plan.KindFetch, with(packageArgs, "repository", "https://x/ [trusted=yes]")),
-		"hold":         aStep(plan.KindPackages, with(packageArgs, "hold", "perhaps")),
-		"checksumURL":  aStep(plan.KindPackages, with(packageArgs, "manager", "binaries", "url", "https://m/{binary}")),
-		"images":       aStep(plan.KindImages, nil),
-		"paths":        aStep(plan.KindBackup, map[string]string{"hop": "1.34"}),
-		"hop":          aStep(plan.KindBackup, map[string]string{"paths": "/etc"}),
-		"gracePeriod":  aStep(plan.KindDrain, map[string]string{"gracePeriod": "x"}),
-		"force":        aStep(plan.KindDrain, map[string]string{"force": "yes"}),
-		"argv of this": aStep(plan.KindLocal, nil),
+		"argv":                aStep(plan.KindCommand, nil),
+		"done":                aStep(plan.KindCommand, map[string]string{"argv": "true", "done": "magic"}),
+		"timeout":             aStep(plan.KindCommand, map[string]string{"argv": "true", "timeout": "soon"}),
+		"manager":             aStep(plan.KindPackages, with(packageArgs, "manager", "brew")),
+		"packages":            aStep(plan.KindPackages, with(packageArgs, "packages", "--purge\nkubelet=1")),
+		"version":             aStep(plan.KindPackages, with(packageArgs, "version", "latest")),
+		"repository":          aStep(plan.KindFetch, with(packageArgs, "repository", "https://x/ [trusted=yes]")),
+		"hold":                aStep(plan.KindPackages, with(packageArgs, "hold", "perhaps")),
+		"checksumURL":         aStep(plan.KindPackages, with(packageArgs, "manager", "binaries", "url", "https://m/{binary}")),
+		"images":              aStep(plan.KindImages, nil),
+		"paths":               aStep(plan.KindBackup, map[string]string{"hop": "1.34"}),
+		"hop":                 aStep(plan.KindBackup, map[string]string{"paths": "/etc"}),
+		"gracePeriod":         aStep(plan.KindDrain, map[string]string{"gracePeriod": "x"}),
+		"force":               aStep(plan.KindDrain, map[string]string{"force": "yes"}),
+		"version of etcd":     aStep(plan.KindRestorable, with(restorableArgs, "version", "v3.5")),
+		"sha256":              aStep(plan.KindRestoreMember, with(restoreArgs, "sha256", "ab")),
+		"bump":                aStep(plan.KindRestoreMember, with(restoreArgs, "bump", "-1")),
+		"bump as a flag":      aStep(plan.KindRestorable, with(restorableArgs, "bump", "7")),
+		"dataDir":             aStep(plan.KindRestoreMember, with(restoreArgs, "dataDir", "var/lib/etcd")),
+		"aside":               aStep(plan.KindRestoreMember, with(restoreArgs, "aside", "/var/lib/etcd/old")),
+		"member":              aStep(plan.KindRestoreMember, with(restoreArgs, "member", "--force")),
+		"token":               aStep(plan.KindRestoreMember, with(restoreArgs, "token", "")),
+		"programs":            aStep(plan.KindRestoreMember, with(restoreArgs, "programs", "/var/lib/../x")),
+		"argv of this":        aStep(plan.KindLocal, nil),
+		"archive":             aStep(plan.KindFiles, with(filesArgs, "archive", "backup.tar")),
+		"digest":              aStep(plan.KindFiles, with(filesArgs, "digest", "abcd")),
+		"paths of all":        aStep(plan.KindFiles, with(filesArgs, "paths", "/etc")),
+		"paths beside":        aStep(plan.KindFiles, with(filesArgs, "paths", "/etc/kubernetes/../passwd")),
+		"keep":                aStep(plan.KindFiles, with(filesArgs, "keep", "pki")),
+		"want":                aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": "restarted"}),
+		"unit":                aStep(plan.KindUnit, map[string]string{"unit": "--now", "want": plan.UnitStopped}),
+		"dataDir of a member": aStep(plan.KindRejoin, map[string]string{"member": "cp-1", "dataDir": "/", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "version": "v3.5.24"}),
 	}
 	for key, s := range tests {
 		t.Run(key, func(t *testing.T) {
@@ -154,6 +193,8 @@ func TestDoneOfExecutions(t *testing.T) {
 	packages := aStep(plan.KindPackages, packageArgs)
 	fetch := aStep(plan.KindFetch, packageArgs)
 	images := aStep(plan.KindImages, map[string]string{"images": "r/a:1"})
+	files := aStep(plan.KindFiles, filesArgs)
+	unit := aStep(plan.KindUnit, map[string]string{"unit": "kubelet", "want": plan.UnitRunning})
 	tests := map[string]struct {
 		step   plan.Step
 		state  ExecutionState
@@ -172,6 +213,11 @@ func TestDoneOfExecutions(t *testing.T) {
 		"packages there, ended badly":  {packages, ExecutionState{Phase: Exited, Code: 71}, "yes\n", false},
 		"fetched":                      {fetch, ExecutionState{Phase: Exited}, "yes\n", true},
 		"fetched, cache cleaned since": {fetch, ExecutionState{Phase: Exited}, "no: kubelet=1\n", false},
+		"files put back":               {files, ExecutionState{Phase: Exited}, "", true},
+		"files, but lost":              {files, ExecutionState{Phase: Lost}, "", false},
+		"unit runs":                    {unit, ExecutionState{}, "yes\n", true},
+		"unit does not run":            {unit, ExecutionState{Phase: Exited}, "no: kubelet is failed\n", false},
+		"unit runs, still at it":       {unit, ExecutionState{Phase: Running}, "yes\n", false},
 		"images there":                 {images, ExecutionState{}, "", true},
 		"images missing":               {images, ExecutionState{}, "r/a:1\n", false},
 	}

@@ -123,7 +123,7 @@ func TestBackupScript(t *testing.T) {
 	s.write("etc/kubernetes/tmp/big", "not this")
 	s.write("var/config.yaml", "kubelet")
 	target := s.path("lib/run-1/backup/1.34.tar")
-	argv := script([]string{"backup"}, target, "1", s.path("etc/kubernetes/tmp"), s.path("etc/kubernetes"), s.path("var/config.yaml"), s.path("var/absent"))
+	argv := script([]string{"common", "backup"}, target, "1", s.path("etc/kubernetes/tmp"), s.path("etc/kubernetes"), s.path("var/config.yaml"), s.path("var/absent"))
 	out, stderr, code := s.run(argv)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)

@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/kup-project/kup/pkg/plan"
@@ -9,12 +10,21 @@ import (
 
 // Snapshot is a saved and proven copy of etcd's data.
 type Snapshot struct {
-	Path     string // on the operator's machine
-	SHA256   string // of the whole file, hexadecimal
-	Revision int64
-	Size     int64 // bytes
-	Member   string
+	Path     string `json:"-"`      // on the operator's machine
+	SHA256   string `json:"sha256"` // of the whole file, hexadecimal
+	Revision int64  `json:"revision"`
+	Keys     int64  `json:"keys"` // that live at the revision
+	Size     int64  `json:"size"` // bytes
+	Member   string `json:"member"`
+	// HashRevision, CompactRevision and Hash are the point on which the members and the
+	// file agree.
+	HashRevision    int64  `json:"hashRevision"`
+	CompactRevision int64  `json:"compactRevision"`
+	Hash            uint32 `json:"hash"`
 }
+
+// snapshotFacts names the file that keeps a hop's Snapshot.
+const snapshotFacts = "snapshot-facts"
 
 // Snapshots saves a snapshot into a file of a directory and proves it by reading
 // it back. What an earlier try left behind under that name is replaced.
@@ -53,6 +63,13 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 	a := Artefact{Name: ArtefactSnapshot, Hop: hop, Path: snap.Path, Digest: "sha256:" + snap.SHA256}
 	if err := Verify(ctx, nil, a); err != nil {
 		return failed(s, "read the snapshot back", err, "")
+	}
+	facts, err := json.Marshal(snap)
+	if err == nil {
+		err = writeDurably(r.keeper.path(snapshotFacts, hop), append(facts, '\n'))
+	}
+	if err != nil {
+		return failed(s, "note what was found of the snapshot", err, "")
 	}
 	r.observer.Note(s.ID, fmt.Sprintf("revision %d of member %s, %d MiB", snap.Revision, snap.Member, snap.Size>>20))
 	return r.keeper.artefacts.Put(ctx, a)

@@ -72,6 +72,8 @@ type Deps struct {
 	Schedule     Schedule
 	Drainer      Drainer
 	Members      Members
+	Membership   Membership
+	Hashes       StoreHashes
 	Snapshots    Snapshots
 	Certificates Certificates
 	Local        Local // may be nil when no plan has local steps
@@ -87,21 +89,27 @@ func New(d Deps) map[plan.Kind]Runner {
 	managers := map[string]manager{"apt": apt{}, "dnf": dnf{}, "binaries": binaries{}}
 	observe := observation{cluster: d.Cluster, certificates: d.Certificates, keeper: keeper}
 	return map[plan.Kind]Runner{
-		plan.KindSnapshot:   &snapshot{snapshots: d.Snapshots, keeper: keeper, observer: d.Observer},
-		plan.KindBackup:     &backup{executions: x, keeper: keeper},
-		plan.KindBaseline:   &baseline{observation: observe},
-		plan.KindFetch:      &fetch{executions: x, managers: managers},
-		plan.KindImages:     &images{executions: x},
-		plan.KindPackages:   &packages{executions: x, managers: managers},
-		plan.KindCommand:    &command{executions: x},
-		plan.KindMoveLeader: &moveLeader{members: d.Members, observer: d.Observer},
-		plan.KindEtcdFetch:  &etcdFetch{executions: x},
-		plan.KindEtcdSwap:   &etcdSwap{executions: x},
-		plan.KindEtcdReturn: &etcdReturn{executions: x},
-		plan.KindCordon:     &cordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
-		plan.KindDrain:      &drain{drainer: d.Drainer, observer: d.Observer},
-		plan.KindUncordon:   &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
-		plan.KindLocal:      &local{local: d.Local, observer: d.Observer},
-		plan.KindCompare:    &compare{observation: observe, observer: d.Observer},
+		plan.KindSnapshot:      &snapshot{snapshots: d.Snapshots, keeper: keeper, observer: d.Observer},
+		plan.KindRehearse:      &rehearse{executions: x, keeper: keeper},
+		plan.KindRestorable:    &restorable{executions: x},
+		plan.KindRestoreMember: &restoreMember{executions: x},
+		plan.KindBackup:        &backup{executions: x, keeper: keeper},
+		plan.KindBaseline:      &baseline{observation: observe},
+		plan.KindFetch:         &fetch{executions: x, managers: managers},
+		plan.KindImages:        &images{executions: x},
+		plan.KindPackages:      &packages{executions: x, managers: managers},
+		plan.KindCommand:       &command{executions: x},
+		plan.KindMoveLeader:    &moveLeader{members: d.Members, observer: d.Observer},
+		plan.KindCordon:        &cordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
+		plan.KindDrain:         &drain{drainer: d.Drainer, observer: d.Observer},
+		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
+		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
+		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
+		plan.KindFiles:         &files{executions: x},
+		plan.KindUnit:          &unit{executions: x},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindEtcdFetch:     &etcdFetch{executions: x},
+		plan.KindEtcdSwap:      &etcdSwap{executions: x},
+		plan.KindEtcdReturn:    &etcdReturn{executions: x},
 	}
 }

@@ -19,12 +19,16 @@ func (e *InvalidError) Error() string {
 
 // Validate checks the laws that hold for every plan: unique step ids, hops of one
 // minor, the stages in their order, control planes and etcd members one at a
-// time, a snapshot before the first mutation of each hop, and well-formed gates.
+// time, a snapshot before the first mutation of each hop, and well-formed gates. A
+// rollback goes down one minor, through the stages of its scope.
 // The error is an *[InvalidError] with every problem found.
 func Validate(p *Plan) error {
 	v := &validator{plan: p, ids: map[string]bool{}}
 	if p.Format != Format {
 		v.add("format %d is not %d", p.Format, Format)
+	}
+	if p.Rollback != nil {
+		v.rollback()
 	}
 	for i := range p.Hops {
 		v.hop(i)
@@ -47,8 +51,7 @@ func (v *validator) add(format string, args ...any) {
 
 func (v *validator) hop(i int) {
 	h := &v.plan.Hops[i]
-	sameLine := h.From.Line() == h.To.Line() && !h.To.Less(h.From)
-	if !sameLine && h.From.Line().Next() != h.To.Line() {
+	if !v.plan.oneMinor(h) {
 		v.add("hop %d goes from %s to %s: a hop is one minor, or a patch of its own minor", i+1, h.From, h.To)
 	}
 	if h.From.IsZero() || h.To.IsZero() {
@@ -58,7 +61,9 @@ func (v *validator) hop(i int) {
 		v.add("hop %d starts at %s, but the hop before it ends at %s", i+1, h.From, v.plan.Hops[i-1].To)
 	}
 	v.stageOrder(h)
-	saved := false
+	// What a rollback returns to was saved by the run that it takes back; one that keeps
+	// the data saves them as they are now.
+	saved := v.plan.Rollback != nil && v.plan.Rollback.Scope != ScopeHop
 	for j := range h.Stages {
 		st := &h.Stages[j]
 		if len(st.Waves) == 0 {
@@ -70,10 +75,13 @@ func (v *validator) hop(i int) {
 	}
 }
 
-// stageOrder checks that the stages are a part of the six in their order. The
-// etcd stage may stand before the control plane's, after it, or both.
+// stageOrder checks that the stages are a part of those of the plan's kind in their
+// order. The etcd stage of an upgrade may stand before the control plane's, after it, or both.
 func (v *validator) stageOrder(h *Hop) {
 	order := []StageName{Prepare, EtcdStage, ControlPlane, EtcdStage, Workers, Addons, WorkloadStage}
+	if r := v.plan.Rollback; r != nil {
+		order, _ = r.Scope.stageOrder()
+	}
 	at := 0
 	for _, st := range h.Stages {
 		for at < len(order) && order[at] != st.Name {
@@ -157,8 +165,30 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 
 func (k Kind) known() bool {
 	switch k {
-	case KindSnapshot, KindBackup, KindBaseline, KindFetch, KindImages, KindPackages, KindCommand,
-		KindMoveLeader, KindEtcdFetch, KindEtcdSwap, KindEtcdReturn, KindCordon, KindDrain, KindUncordon, KindLocal, KindCompare:
+	case KindSnapshot,
+		KindBackup,
+		KindBaseline,
+		KindFetch,
+		KindImages,
+		KindPackages,
+		KindCommand,
+		KindMoveLeader,
+		KindCordon,
+		KindDrain,
+		KindUncordon,
+		KindLocal,
+		KindCompare,
+		KindFiles,
+		KindUnit,
+		KindObjects,
+		KindRejoin,
+		KindReopen,
+		KindRehearse,
+		KindRestorable,
+		KindRestoreMember,
+		KindEtcdFetch,
+		KindEtcdSwap,
+		KindEtcdReturn:
 		return true
 	}
 	return false

@@ -10,6 +10,35 @@ const (
 	// KindSnapshot saves and proves an etcd snapshot. Cluster step. Args: hop.
 	// Truth: the run's artefact record with its digest.
 	KindSnapshot Kind = "snapshot"
+	// KindRehearse restores the hop's snapshot aside on a control-plane node with the
+	// etcd that its member runs, starts that etcd on what it restored, compares what it
+	// answers and removes it again. A host that cannot do it (no room, no programs) is
+	// told of and fails nothing: the proof that KindSnapshot made stands. A snapshot that
+	// etcd refuses fails the step. Args: hop, version, image, socket, programs (as
+	// KindRestorable), bump (how far the revision is raised in a second try; empty: that
+	// etcd cannot). Truth: the run's record of it, which says which etcd it was.
+	KindRehearse Kind = "rehearse"
+	// KindRestorable sees to it that a member's node can restore data with the API dead
+	// and the images removed: it copies etcd's programs out of the image. Args: version
+	// (3.5.24), image (empty: etcd is installed on the host), socket (the runtime's),
+	// programs (directory on the node; empty: /var/lib/kup/<run>/etcd-<version>), bump
+	// ("true": the restore must know --bump-revision). Truth: the execution.
+	KindRestorable Kind = "restorable"
+	// KindRestoreMember restores a snapshot in place of one stopped member's data. The
+	// node's static pods must be stopped; it refuses while an etcd holds the data. What
+	// it moves away it never deletes. It works with the API dead. Args:
+	//   version, image, socket, programs: as KindRestorable. After prepare of run R the
+	//     programs are in /var/lib/kup/R/etcd-<version>; say so when another run restores.
+	//   snapshot: the file on the node, /var/lib/kup/<run>/etcd-<hop>.db; sha256: of it, hexadecimal.
+	//   dataDir: /var/lib/etcd. Its owner, mode and SELinux context stay.
+	//   aside: where DATADIR/member goes, a directory beside dataDir that does not exist,
+	//     /var/lib/etcd-kup-<run>; taken with .2, .3 behind it when it does, and inside
+	//     dataDir when that is a disk of its own.
+	//   member: its name; peerURLs: its --initial-advertise-peer-urls; initialCluster: all
+	//     members, name=url,name=url; token: the new --initial-cluster-token, one for all.
+	//   bump: --bump-revision, with --mark-compacted; empty: neither (below 3.4.27, 3.5.10).
+	// Truth: DATADIR/member/kup-restored on the node, which names sha256 and token.
+	KindRestoreMember Kind = "restore-member"
 	// KindBackup copies a node's /etc/kubernetes, kubelet files, package state to
 	// /var/lib/kup/<run>/backup/<hop>.tar on the node. Args: hop, paths (\n separated;
 	// those absent on the node are left out), exclude (\n separated paths below them).
@@ -41,25 +70,9 @@ const (
 	// KindMoveLeader moves etcd's leadership off the node's member. Args: member.
 	// Truth: the etcd cluster.
 	KindMoveLeader Kind = "move-leader"
-	// KindEtcdFetch downloads a release of etcd on the host of an external member, checks
-	// its digest and keeps its programs aside. Args: version, url, checksumURL (a list
-	// of digests and names, such as SHA256SUMS). Truth: the run's cache on the host.
-	KindEtcdFetch Kind = "etcd-fetch"
-	// KindEtcdSwap takes an external member to another release: the unit is stopped, its
-	// programs and a copy of its data directory are set aside in [EtcdKeep], the programs
-	// are replaced and the unit is started. Args: member (its name), unit, dataDirectory,
-	// directory (of the programs), from, version, url, checksumURL. Truth: the installed
-	// program, and that the unit runs it.
-	KindEtcdSwap Kind = "etcd-swap"
-	// KindEtcdReturn takes an external member back to the programs that a swap set
-	// aside. Args: member, unit, dataDirectory, directory, version (to return to), keep
-	// (what [EtcdKeep] gives for the swap), data: [EtcdDataOwn], the member goes on with
-	// its own data: those of before the swap where the newer program took no part in the
-	// cluster, else those it has now; [EtcdDataNone], the member has been
-	// removed from the cluster and added again, and starts empty: initialCluster is then
-	// name=peerURL of all members, with commas between. Truth: as for a swap.
-	KindEtcdReturn Kind = "etcd-return"
-	// KindCordon marks the node unschedulable. Truth: the API.
+	// KindCordon marks the node unschedulable. Args: found (how the node is to be left in
+	// the end, [FoundCordoned] or [FoundSchedulable]; empty: as the step finds it). Truth:
+	// the API.
 	KindCordon Kind = "cordon"
 	// KindDrain evicts the node's pods. Args: timeout, gracePeriod,
 	// deleteEmptyDirData, force. Truth: the API.
@@ -72,20 +85,45 @@ const (
 	// KindCompare compares the workloads with the hop's baseline and reports
 	// restarts, moves and users of deprecated APIs. Cluster step. Args: hop.
 	KindCompare Kind = "compare"
+
+	// KindFiles puts files of a node's backup back. Args: archive (path on the node,
+	// see KindBackup), digest of it, paths (\n separated, directories with all below
+	// them), keep (\n separated paths below them that stay as they are). A path that
+	// the backup tells did not exist is removed. Units are read anew. component and
+	// version (what of the node moves to which version, for those who look for drift).
+	// Truth: the execution.
+	KindFiles Kind = "files"
+	// KindUnit starts or stops a unit and proves that it runs, or that none of its
+	// processes is left. Args: unit, want (UnitRunning or UnitStopped); component and
+	// version as for KindFiles. Truth: the host.
+	KindUnit Kind = "unit"
+	// KindObjects makes objects of the API what the undone run recorded of them before
+	// the hop. Cluster step. Args: hop (of that run, 1.34), source (path of the
+	// artefact in this run's directory), digest, objects (\n separated,
+	// "ConfigMap/kube-system/kubeadm-config"). Truth: the API.
+	KindObjects Kind = "objects"
+	// KindRejoin makes an etcd member's data equal to the others': a member whose hash
+	// differs is removed, its data directory set aside, and it is added again, empty.
+	// Args: member, dataDir, manifest (path of the static pod's), version (of the etcd
+	// it then runs). Truth: the members' hashes.
+	KindRejoin Kind = "rejoin"
+	// KindReopen records in the journal of the run that is taken back which of its
+	// steps no longer stand, so that it can be resumed; without steps it ends that
+	// run for good. Cluster step. Args: run, steps (\n separated ids). Truth: that journal.
+	KindReopen Kind = "reopen"
 )
 
-// The values of Args["data"] of [KindEtcdReturn].
+// The values of KindCordon's Args["found"].
 const (
-	EtcdDataOwn  = "own"
-	EtcdDataNone = "none"
+	FoundCordoned    = "cordoned"
+	FoundSchedulable = "schedulable"
 )
 
-// EtcdKeep is the directory on a member's host where the swap of a run and hop
-// (1.34) keeps what it took the place of: the programs of the version from, and a copy of the
-// data directory as that version left it.
-func EtcdKeep(run, hop, from string) string {
-	return "/var/lib/kup/" + run + "/etcd/" + hop + "/" + from
-}
+// The values of KindUnit's Args["want"].
+const (
+	UnitRunning = "running"
+	UnitStopped = "stopped"
+)
 
 // argvSeparator cannot occur in a command-line argument that anybody types.
 const argvSeparator = "\x1f"
@@ -100,4 +138,5 @@ const DoneExecution = "execution"
 const (
 	ComponentControlPlane = "control-plane" // API server, controller manager, scheduler
 	ComponentEtcd         = "etcd"
+	ComponentKubelet      = "kubelet" // of steps that go back only
 )

@@ -25,6 +25,8 @@ type Plan struct {
 	InventoryDigest string        `json:"inventoryDigest"`
 	Facts           cluster.Facts `json:"facts"`
 	Hops            []Hop         `json:"hops"`
+	// Rollback says what the plan takes back; nil: it is an upgrade.
+	Rollback *Rollback `json:"rollback,omitempty"`
 	// Notices are what the operator must know and agree to before the start:
 	// outages, points of no return, things that could not be checked.
 	Notices []Notice `json:"notices,omitempty"`
@@ -51,7 +53,8 @@ type Notice struct {
 	Text    string `json:"text"`
 }
 
-// Hop takes the whole cluster up one minor (or to another patch of its minor).
+// Hop takes the whole cluster up one minor (or to another patch of its minor); in a
+// rollback, down.
 type Hop struct {
 	From   cluster.Version `json:"from"`
 	To     cluster.Version `json:"to"`

@@ -32,6 +32,13 @@ fi
 if command -v rpm >/dev/null; then
 	rpm -qa >"$state/rpm"
 fi
+if command -v dnf >/dev/null; then
+	# Of what is cached: no repository is asked, and not every dnf has the plugin.
+	dnf -q -C versionlock list >"$state/versionlock" 2>/dev/null </dev/null || :
+fi
+for name in kubeadm kubelet kubectl; do # plain binaries are in no package database
+	echo "$name $(printed "$name")"
+done >"$state/versions"
 tar --create --file "$target.part" --numeric-owner \
 	--directory "$work" kup-state \
 	--directory / --anchored --exclude-from "$state/exclude" --files-from "$state/paths"

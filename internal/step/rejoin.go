@@ -1,0 +1,336 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// Membership is etcd as members leave and join it. Members go by their ids,
+// hexadecimal.
+type Membership interface {
+	// Remove takes a member out of the cluster.
+	Remove(ctx context.Context, id string) error
+	// Add announces a member that has not run yet, as a learner: it has no vote
+	// until it is promoted.
+	Add(ctx context.Context, peerURL string) error
+	// Promote gives a learner its vote, once it has caught up; a voter has it.
+	Promote(ctx context.Context, id string) error
+}
+
+// StoreHashes tells whether members hold the same data.
+type StoreHashes interface {
+	// Hashes gives the hash of every member at one revision; an error when a member
+	// does not answer. It reads the whole store of each: ask once.
+	Hashes(ctx context.Context) ([]MemberHash, error)
+}
+
+// MemberHash is what one member stores.
+type MemberHash struct {
+	Member string // the node's name, where it is known
+	Hash   string
+}
+
+const (
+	stopPatience = "300"            // seconds that the kubelet gets to stop a member
+	joinTimeout  = 15 * time.Minute // until an empty member has everything and its vote
+	joinEvery    = 2 * time.Second
+)
+
+// rejoin: the truth is the members' hashes. A member that has begun to leave is
+// known by what its host keeps of it, so that whoever goes on does not ask a member
+// that is away.
+type rejoin struct {
+	executions
+	members    Members
+	membership Membership
+	hashes     StoreHashes
+	every      time.Duration
+}
+
+// returning is the member that a rejoin step is about.
+type returning struct {
+	name, data, manifest string
+	version              cluster.Version
+}
+
+// left is a member that has begun to leave.
+type left struct{ id, peerURL string }
+
+func readReturning(s plan.Step) (returning, error) {
+	a := args{step: s}
+	a.node()
+	m := returning{name: a.text("member"), data: a.text("dataDir"), manifest: a.text("manifest"), version: a.version("version")}
+	for key, file := range map[string]string{"dataDir": m.data, "manifest": m.manifest} {
+		if file != "" && (!path.IsAbs(file) || path.Clean(file) != file || strings.Count(file, "/") < 2) {
+			a.bad(key, "is not a clean, absolute path")
+		}
+	}
+	return m, a.err
+}
+
+// keep is where the host keeps what it knows of the member's return.
+func (m returning) keep(run string) string { return path.Join(stateDir, run, "rejoin", m.name) }
+
+func (r *rejoin) Done(ctx context.Context, s plan.Step) (bool, error) {
+	m, err := readReturning(s)
+	if err != nil {
+		return false, err
+	}
+	equal, _, err := r.compare(ctx, s, m)
+	if err == nil {
+		return equal, nil
+	}
+	x, begun := r.last(s.ID)
+	if !begun {
+		return false, err
+	}
+	if away, lookErr := r.left(ctx, s, m, x.Run); lookErr != nil || away != nil {
+		return false, lookErr // it is on its way
+	}
+	return false, err
+}
+
+func (r *rejoin) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
+	m, err := readReturning(s)
+	if err != nil {
+		return err
+	}
+	away, err := r.left(ctx, s, m, x.Run)
+	if err != nil {
+		return err
+	}
+	if away == nil {
+		equal, why, err := r.compare(ctx, s, m)
+		if err != nil {
+			return err
+		}
+		r.observer.Note(s.ID, why)
+		if equal {
+			return nil
+		}
+	}
+	return r.replace(ctx, s, x, m, away)
+}
+
+// Known tells whether the member has begun to leave: then nothing that guards a
+// beginning may be asked any more.
+func (r *rejoin) Known(ctx context.Context, s plan.Step, x plan.Execution) (bool, error) {
+	m, err := readReturning(s)
+	if err != nil {
+		return false, err
+	}
+	away, err := r.left(ctx, s, m, x.Run)
+	return away != nil, err
+}
+
+// left reads on the host whether the member has begun to leave; nil: it has not.
+func (r *rejoin) left(ctx context.Context, s plan.Step, m returning, run string) (*left, error) {
+	const doing = "look whether the member was leaving"
+	out, err := r.ask(ctx, s, doing, script([]string{"rejoin_begun"}, m.keep(run)))
+	if err != nil || strings.TrimSpace(out) == "" {
+		return nil, err
+	}
+	id, peer, whole := strings.Cut(strings.TrimSpace(out), " ")
+	if !whole {
+		return nil, failed(s, doing, fmt.Errorf("%s/left holds %q", m.keep(run), out), "")
+	}
+	return &left{id, peer}, nil
+}
+
+// compare tells whether the member holds what the others hold. Where those disagree
+// among themselves, nobody can tell which is right.
+func (r *rejoin) compare(ctx context.Context, s plan.Step, m returning) (equal bool, why string, err error) {
+	const doing = "compare etcd's data"
+	hashes, err := r.hashes.Hashes(ctx)
+	if err != nil {
+		return false, "", failed(s, doing, err, "")
+	}
+	mine, others := "", map[string]bool{}
+	for _, h := range hashes {
+		if h.Member == s.Node || h.Member == m.name {
+			mine = h.Hash
+		} else {
+			others[h.Hash] = true
+		}
+	}
+	switch {
+	case mine == "":
+		return false, "", failed(s, doing, fmt.Errorf("no member %s is known", m.name), "")
+	case len(others) > 1:
+		return false, "", failed(s, doing, fmt.Errorf("the other members hold different data: %v", hashes), "which of them is right, nothing can tell; see kup snapshot restore")
+	case len(others) == 0 || others[mine]:
+		return true, fmt.Sprintf("%s holds what the others hold (hash %s)", m.name, mine), nil
+	}
+	return false, fmt.Sprintf("%s holds other data than the others (hash %s): it joins again, empty", m.name, mine), nil
+}
+
+// replace takes the member out and brings it in again, empty, from wherever an
+// earlier attempt ended.
+func (r *rejoin) replace(ctx context.Context, s plan.Step, x plan.Execution, m returning, away *left) error {
+	members, err := r.list(ctx, s)
+	if err != nil {
+		return err
+	}
+	if away == nil {
+		old := find(members, func(o cluster.Member) bool { return o.Node == s.Node || o.Name == m.name })
+		if old == nil {
+			return failed(s, "find the member", fmt.Errorf("no member %s is known", m.name), "")
+		}
+		away = &left{old.ID, old.PeerURL}
+	}
+	if old := find(members, func(o cluster.Member) bool { return o.ID == away.id }); old != nil {
+		if members, err = r.takeOut(ctx, s, x, m, *away, members); err != nil {
+			return err
+		}
+	}
+	const adding = "announce the empty member to etcd"
+	if find(members, away.again) == nil {
+		if err := r.membership.Add(ctx, away.peerURL); err != nil {
+			return failed(s, adding, err, "")
+		}
+		if members, err = r.list(ctx, s); err != nil {
+			return err
+		}
+	}
+	if find(members, away.again) == nil {
+		return failed(s, adding, errors.New("etcd does not list it"), "")
+	}
+	argv := script([]string{"common", "rejoin_start"}, m.keep(x.Run), m.manifest, initialCluster(members, m.name, *away))
+	if _, err := r.run(ctx, s, part(x, 1), "start etcd, empty", remote.Command{Argv: argv}); err != nil {
+		return err
+	}
+	return r.await(ctx, s, m, *away)
+}
+
+// again tells whether a member is the new one at the address of the old.
+func (l left) again(m cluster.Member) bool { return m.ID != l.id && m.PeerURL == l.peerURL }
+
+// takeOut stops the member, sets its data aside and removes it from the cluster,
+// provided that the others can do without it.
+func (r *rejoin) takeOut(ctx context.Context, s plan.Step, x plan.Execution, m returning, away left, members []cluster.Member) ([]cluster.Member, error) {
+	const doing = "take the member out of etcd"
+	if err := quorumWithout(members, away.id); err != nil {
+		return nil, failed(s, doing, err, "bring the other members back first")
+	}
+	if old := find(members, func(o cluster.Member) bool { return o.ID == away.id }); old.Leader {
+		if err := r.members.MoveLeader(ctx, s.Node); err != nil {
+			return nil, failed(s, "move etcd's leadership away", err, "")
+		}
+	}
+	argv := script([]string{"common", "rejoin_stop"}, m.keep(x.Run), x.Run, m.manifest, m.data, away.id, away.peerURL, stopPatience)
+	if _, err := r.run(ctx, s, part(x, 0), "stop etcd and set its data aside", remote.Command{Argv: argv}); err != nil {
+		return nil, err
+	}
+	members, err := r.list(ctx, s) // some time has passed
+	if err != nil {
+		return nil, err
+	}
+	if err := quorumWithout(members, away.id); err != nil {
+		return nil, failed(s, doing, err, "bring the other members back first")
+	}
+	if err := r.membership.Remove(ctx, away.id); err != nil {
+		return nil, failed(s, doing, err, "")
+	}
+	return r.list(ctx, s)
+}
+
+// await waits until the new member serves, gives it its vote, and compares its data.
+func (r *rejoin) await(ctx context.Context, s plan.Step, m returning, away left) error {
+	const doing = "wait for the member"
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	tick := time.NewTicker(r.every)
+	defer tick.Stop()
+	for {
+		members, err := r.members.Members(ctx)
+		if err == nil {
+			now := find(members, away.again)
+			switch {
+			case now == nil:
+				return failed(s, doing, errors.New("etcd does not list it any more"), "")
+			case now.Version.IsZero():
+				err = fmt.Errorf("it does not answer yet: %s", now.Problem)
+			case now.Version.Line() != m.version.Line():
+				return failed(s, doing, fmt.Errorf("it runs %s, want %s", now.Version, m.version), "")
+			default:
+				return r.admit(ctx, s, m, now.ID)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return failed(s, doing, fmt.Errorf("%w: %w", ctx.Err(), err), "see the log of etcd's container on "+s.Node)
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *rejoin) admit(ctx context.Context, s plan.Step, m returning, id string) error {
+	if err := r.membership.Promote(ctx, id); err != nil {
+		return failed(s, "give the member its vote", err, "")
+	}
+	equal, why, err := r.compare(ctx, s, m)
+	if err == nil && !equal {
+		err = failed(s, "compare etcd's data", errors.New(why), "")
+	}
+	if err == nil {
+		r.observer.Note(s.ID, why)
+	}
+	return err
+}
+
+func (r *rejoin) list(ctx context.Context, s plan.Step) ([]cluster.Member, error) {
+	members, err := r.members.Members(ctx)
+	return members, failed(s, "ask etcd for its members", err, "")
+}
+
+func find(members []cluster.Member, is func(cluster.Member) bool) *cluster.Member {
+	if i := slices.IndexFunc(members, is); i >= 0 {
+		return &members[i]
+	}
+	return nil
+}
+
+// quorumWithout tells why the others could not go on without the member: more than
+// half of those that vote must be healthy.
+func quorumWithout(members []cluster.Member, id string) error {
+	voters, healthy := 0, 0
+	var bad []string
+	for _, m := range members {
+		switch {
+		case m.ID == id || m.Learner:
+		case m.Healthy:
+			voters, healthy = voters+1, healthy+1
+		default:
+			voters++
+			bad = append(bad, fmt.Sprintf("%s (%s)", m.Name, m.Problem))
+		}
+	}
+	switch {
+	case voters == 0:
+		return errors.New("it is the only one: without it there is no data")
+	case healthy < voters/2+1:
+		return fmt.Errorf("of the other %d members %d are healthy, and %d must be; not healthy: %s", voters, healthy, voters/2+1, strings.Join(bad, ", "))
+	}
+	return nil
+}
+
+// initialCluster is what the new member is to know of the others, and of itself.
+func initialCluster(members []cluster.Member, name string, away left) string {
+	out := []string{name + "=" + away.peerURL}
+	for _, m := range members {
+		if !away.again(m) && m.ID != away.id && m.Name != "" {
+			out = append(out, m.Name+"="+m.PeerURL)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, ",")
+}

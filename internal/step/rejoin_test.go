@@ -1,0 +1,316 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+const etcdManifest = `spec:
+  containers:
+  - command:
+    - etcd
+    - --data-dir=/var/lib/etcd
+    - --initial-cluster=cp-1=https://10.0.0.1:2380
+    - --name=cp-1
+    image: registry.k8s.io/etcd:3.5.24-0
+`
+
+func TestRejoinScripts(t *testing.T) {
+	s := newShell(t, map[string]string{"sync": "", "sleep": "", "cat": `[ "$1" != "/proc/[0-9]*/comm" ] && case $1 in /proc/*) cat "$STATE/comm" 2>/dev/null; exit 0 ;; esac; exec /usr/bin/cat "$@"`})
+	s.write("etc/kubernetes/manifests/etcd.yaml", etcdManifest)
+	s.write("var/etcd/member/db", "data")
+	keep, manifest := s.path("lib/rejoin/cp-1"), s.path("etc/kubernetes/manifests/etcd.yaml")
+	stop := script([]string{"common", "rejoin_stop"}, keep, "run-1", manifest, s.path("var/etcd"), "8e9e05c52164694d", "https://10.0.0.1:2380", "300")
+	begun := script([]string{"rejoin_begun"}, keep)
+	start := script([]string{"common", "rejoin_start"}, keep, manifest, "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380")
+
+	if out, _, code := s.run(begun); code != 0 || out != "" {
+		t.Errorf("begun: exit code %d, %q", code, out)
+	}
+	s.write("state/comm", "etcd\n")
+	hasty := slices.Clone(stop)
+	hasty[len(hasty)-1] = "0"
+	if _, stderr, code := s.run(hasty); code != 71 || !strings.Contains(stderr, "is the kubelet running?") || s.read("var/etcd/member/db") != "data" {
+		t.Errorf("etcd that goes on: exit code %d\n%s", code, stderr)
+	}
+	s.write("state/comm", "kubelet\n")
+	for range 2 {
+		if out, stderr, code := s.run(stop); code != 0 {
+			t.Fatalf("stop: exit code %d\n%s%s", code, out, stderr)
+		}
+	}
+	if s.read("var/etcd/member.kup-run-1/db") != "data" || s.read("etc/kubernetes/manifests/etcd.yaml") != "" {
+		t.Error("the data are not aside, or the manifest is there")
+	}
+	if out, _, _ := s.run(begun); out != "8e9e05c52164694d https://10.0.0.1:2380\n" {
+		t.Errorf("begun: %q", out)
+	}
+	for range 2 {
+		if out, stderr, code := s.run(start); code != 0 {
+			t.Fatalf("start: exit code %d\n%s%s", code, out, stderr)
+		}
+	}
+	want := strings.Replace(etcdManifest, "https://10.0.0.1:2380\n", "https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380\n    - --initial-cluster-state=existing\n", 1)
+	if got := s.read("etc/kubernetes/manifests/etcd.yaml"); got != want {
+		t.Errorf("manifest:\n%s", got)
+	}
+	if left, _ := os.ReadDir(s.path("etc/kubernetes")); len(left) != 1 {
+		t.Errorf("left behind: %v", left)
+	}
+	if _, stderr, code := s.run(stop); code != 0 && s.read("var/etcd/member.kup-run-1/db") != "data" {
+		t.Errorf("stop, once started: exit code %d\n%s", code, stderr)
+	}
+
+	t.Run("refused", func(t *testing.T) {
+		for name, text := range map[string]string{"": "is missing", "x: --wal-dir=/wal": "--wal-dir"} {
+			_ = os.RemoveAll(keep)
+			_ = os.Remove(manifest)
+			if name != "" {
+				s.write("etc/kubernetes/manifests/etcd.yaml", name)
+			}
+			if _, stderr, code := s.run(stop); code != 65 || !strings.Contains(stderr, text) {
+				t.Errorf("exit code %d\n%s", code, stderr)
+			}
+		}
+	})
+}
+
+// fakeEtcd is a cluster of members that can leave and join; what happens on the host
+// of cp-1 is told to it.
+type fakeEtcd struct {
+	members []cluster.Member
+	hashes  map[string]string // by name
+	calls   []string
+	fail    string // the call that fails
+}
+
+func newFakeEtcd() *fakeEtcd {
+	e := &fakeEtcd{hashes: map[string]string{"cp-1": "bad", "cp-2": "good", "cp-3": "good"}}
+	for i, name := range []string{"cp-1", "cp-2", "cp-3"} {
+		e.members = append(e.members, cluster.Member{
+			ID: fmt.Sprint(i + 1), Name: name, Node: name, PeerURL: "https://10.0.0." + fmt.Sprint(i+1) + ":2380",
+			Version: cluster.MustParseVersion("v3.5.24"), Healthy: true, Leader: i == 0,
+		})
+	}
+	return e
+}
+
+func (e *fakeEtcd) did(call string) error {
+	e.calls = append(e.calls, call)
+	if word, _, _ := strings.Cut(call, " "); word == e.fail {
+		return errors.New("not now")
+	}
+	return nil
+}
+
+func (e *fakeEtcd) Members(context.Context) ([]cluster.Member, error) {
+	return slices.Clone(e.members), nil
+}
+
+func (e *fakeEtcd) MoveLeader(_ context.Context, from string) error {
+	for i := range e.members {
+		e.members[i].Leader = e.members[i].Node == "cp-2"
+	}
+	return e.did("move-leader " + from)
+}
+
+func (e *fakeEtcd) Remove(_ context.Context, id string) error {
+	err := e.did("remove " + id)
+	e.members = slices.DeleteFunc(e.members, func(m cluster.Member) bool { return m.ID == id })
+	return err
+}
+
+func (e *fakeEtcd) Add(_ context.Context, peerURL string) error {
+	err := e.did("add " + peerURL)
+	e.members = append(e.members, cluster.Member{ID: "9", PeerURL: peerURL, Learner: true, Problem: "never started"})
+	return err
+}
+
+func (e *fakeEtcd) Promote(_ context.Context, id string) error {
+	err := e.did("promote " + id)
+	for i := range e.members {
+		e.members[i].Learner = false
+	}
+	return err
+}
+
+func (e *fakeEtcd) Hashes(context.Context) ([]MemberHash, error) {
+	var out []MemberHash
+	for _, m := range e.members {
+		if m.Version.IsZero() || m.Learner {
+			return nil, errors.New(m.Name + " does not answer")
+		}
+		out = append(out, MemberHash{Member: m.Node, Hash: e.hashes[m.Name]})
+	}
+	return out, nil
+}
+
+// host plays cp-1: what the scripts do there.
+func (e *fakeEtcd) host(left *string) func(argv []string) (string, error) {
+	return func(argv []string) (string, error) {
+		switch name := scriptName(argv[2]); name {
+		case "rejoin_begun.sh":
+			return *left, nil
+		case "rejoin_stop.sh":
+			*left = argv[8] + " " + argv[9] + "\n"
+			for i := range e.members {
+				if e.members[i].ID == argv[8] {
+					e.members[i].Healthy, e.members[i].Version = false, cluster.Version{}
+				}
+			}
+			return "", e.did("stop " + argv[8])
+		case "rejoin_start.sh":
+			err := e.did("start " + argv[6])
+			if i := slices.IndexFunc(e.members, func(m cluster.Member) bool { return m.ID == "9" }); i >= 0 && err == nil {
+				m := &e.members[i]
+				m.Name, m.Node, m.Version, m.Healthy = "cp-1", "cp-1", cluster.MustParseVersion("v3.5.24"), true
+				e.hashes["cp-1"] = "good"
+			}
+			return "", err
+		default:
+			return "", errors.New(name)
+		}
+	}
+}
+
+func rejoinStep() plan.Step {
+	return aStep(plan.KindRejoin, map[string]string{
+		"member": "cp-1", "dataDir": "/var/lib/etcd", "manifest": "/etc/kubernetes/manifests/etcd.yaml", "version": "v3.5.24",
+	})
+}
+
+func rejoinWorld(t *testing.T, e *fakeEtcd, left *string) *world {
+	w := newWorld(t, e.host(left))
+	w.Members, w.Membership, w.Hashes = e, e, e
+	return w
+}
+
+func (w *world) rejoin() *rejoin {
+	r := w.runner(plan.KindRejoin).(*rejoin)
+	r.every = time.Millisecond
+	return r
+}
+
+func TestRejoin(t *testing.T) {
+	s := rejoinStep()
+	e, left := newFakeEtcd(), ""
+	w := rejoinWorld(t, e, &left)
+	if done, err := w.rejoin().Done(t.Context(), s); done || err != nil {
+		t.Errorf("%t, %v", done, err)
+	}
+	if err := w.rejoin().Run(t.Context(), s, attempt(s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"move-leader cp-1", "stop 1", "remove 1", "add https://10.0.0.1:2380",
+		"start cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380,cp-3=https://10.0.0.3:2380", "promote 9",
+	}
+	if !slices.Equal(e.calls, want) {
+		t.Errorf("calls %q", e.calls)
+	}
+	if done, err := w.rejoin().Done(t.Context(), s); !done || err != nil {
+		t.Errorf("%t, %v", done, err)
+	}
+}
+
+func TestRejoinLeavesEqualMembersAlone(t *testing.T) {
+	e, left := newFakeEtcd(), ""
+	e.hashes["cp-1"] = "good"
+	s := rejoinStep()
+	w := rejoinWorld(t, e, &left)
+	if err := w.rejoin().Run(t.Context(), s, attempt(s, 1)); err != nil || len(e.calls) > 0 {
+		t.Errorf("%v, calls %q", err, e.calls)
+	}
+}
+
+// Whatever call fails, having had its effect, the next attempt ends well, and no
+// member is removed or added twice.
+func TestRejoinFromAnyPoint(t *testing.T) {
+	for _, call := range []string{"move-leader", "stop", "remove", "add", "start", "promote"} {
+		t.Run(call, func(t *testing.T) {
+			e, left := newFakeEtcd(), ""
+			e.fail = call
+			s := rejoinStep()
+			w := rejoinWorld(t, e, &left)
+			if err := w.rejoin().Run(t.Context(), s, attempt(s, 1)); err == nil {
+				t.Fatal("it did not fail")
+			}
+			w.attempts[s.ID] = attempt(s, 1)
+			e.fail = ""
+			if done, err := w.rejoin().Done(t.Context(), s); done != (call == "promote") || err != nil {
+				t.Errorf("done: %t, %v", done, err)
+			}
+			if err := w.rejoin().Run(t.Context(), s, attempt(s, 2)); err != nil {
+				t.Fatal(err)
+			}
+			for _, word := range []string{"remove", "add"} {
+				n := 0
+				for _, c := range e.calls {
+					if strings.HasPrefix(c, word) {
+						n++
+					}
+				}
+				if n != 1 {
+					t.Errorf("%s was called %d times: %q", word, n, e.calls)
+				}
+			}
+			if done, err := w.rejoin().Done(t.Context(), s); !done || err != nil {
+				t.Errorf("done: %t, %v", done, err)
+			}
+		})
+	}
+}
+
+func TestRejoinRefuses(t *testing.T) {
+	tests := map[string]struct {
+		prepare func(e *fakeEtcd)
+		want    string
+	}{
+		"another is away": {func(e *fakeEtcd) { e.members[1].Healthy, e.members[1].Problem = false, "gone" }, "of the other 2 members 1 are healthy, and 2 must be; not healthy: cp-2 (gone)"},
+		"the only one":    {func(e *fakeEtcd) { e.members = e.members[:1]; e.members[0].Version = cluster.Version{} }, "does not answer"},
+		"others disagree": {func(e *fakeEtcd) { e.hashes["cp-2"] = "other" }, "the other members hold different data"},
+		"no such member":  {func(e *fakeEtcd) { e.members = e.members[1:] }, "no member cp-1 is known"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			e, left := newFakeEtcd(), ""
+			tt.prepare(e)
+			s := rejoinStep()
+			w := rejoinWorld(t, e, &left)
+			err := w.rejoin().Run(t.Context(), s, attempt(s, 1))
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(e.calls) > 0 {
+				t.Errorf("%v, calls %q", err, e.calls)
+			}
+		})
+	}
+}
+
+func TestQuorumWithout(t *testing.T) {
+	member := func(id string, healthy, learner bool) cluster.Member {
+		return cluster.Member{ID: id, Healthy: healthy, Learner: learner}
+	}
+	for _, tt := range []struct {
+		others []cluster.Member
+		ok     bool
+	}{
+		{nil, false},
+		{[]cluster.Member{member("2", true, false)}, true},
+		{[]cluster.Member{member("2", true, true)}, false},
+		{[]cluster.Member{member("2", true, false), member("3", false, false)}, false},
+		{[]cluster.Member{member("2", true, false), member("3", true, false), member("4", true, false), member("5", false, false)}, true},
+		{[]cluster.Member{member("2", true, false), member("3", true, false), member("4", false, false), member("5", false, false)}, false},
+	} {
+		if err := quorumWithout(append(tt.others, member("1", true, false)), "1"); (err == nil) != tt.ok {
+			t.Errorf("%+v: %v", tt.others, err)
+		}
+	}
+}
