@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 	"time"
 
@@ -64,8 +63,6 @@ func (r *etcdFetch) Run(ctx context.Context, s plan.Step, x plan.Execution) erro
 	return err
 }
 
-var unitForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@-]*\.service$`)
-
 // memberRequest is where a host runs its member.
 type memberRequest struct{ version, unit, data, directory string }
 
@@ -73,7 +70,7 @@ func readMember(a *args) memberRequest {
 	a.node()
 	m := memberRequest{version: a.version("version").String(), unit: a.text("unit"), data: a.place("dataDirectory"), directory: a.place("directory")}
 	if m.unit != "" && !unitForm.MatchString(m.unit) {
-		a.bad("unit", "is not a unit such as etcd.service")
+		a.bad("unit", "is no unit's name")
 	}
 	return m
 }
