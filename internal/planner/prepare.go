@@ -73,11 +73,9 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	return plan.Lane{backup, fetch, pull}
 }
 
-// backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
-// change on it. A path that does not exist on a node is none of its files.
-func backupPaths(p Packages) []string {
-	paths := []string{
-		"/etc/kubernetes", // static pods, kubeconfigs, keys
+// kubeletPaths say how a node's kubelet is started.
+func kubeletPaths() []string {
+	return []string{
 		"/var/lib/kubelet/config.yaml",
 		"/var/lib/kubelet/instance-config.yaml",
 		"/var/lib/kubelet/kubeadm-flags.env",
@@ -86,11 +84,14 @@ func backupPaths(p Packages) []string {
 		"/etc/systemd/system/kubelet.service",
 		"/etc/systemd/system/kubelet.service.d",
 		"/usr/lib/systemd/system/kubelet.service.d",
-		"/etc/containerd",
-		"/etc/crio",
-		"/etc/docker",
-		"/etc/crictl.yaml",
 	}
+}
+
+// backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
+// change on it. A path that does not exist on a node is none of its files.
+func backupPaths(p Packages) []string {
+	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs and keys first
+	paths = append(paths, "/etc/containerd", "/etc/crio", "/etc/docker", "/etc/crictl.yaml")
 	switch p.Manager {
 	case "apt":
 		paths = append(paths, "/etc/apt/sources.list", "/etc/apt/sources.list.d", "/etc/apt/preferences.d", "/etc/apt/keyrings")

@@ -233,10 +233,13 @@ func (r *rollback) filesBack(stage plan.StageName, n *nodeState, name, estimate,
 	return s
 }
 
-// kubeletFiles are the paths that say how the kubelet is started: those of the backup
-// but for kubeadm's directory, of which only the kubelet's own kubeconfig is.
+// kubeletFiles are the paths that say how the kubelet is started and where its
+// packages come from, with its own kubeconfig.
 func (r *rollback) kubeletFiles(n *nodeState) []string {
-	paths := slices.DeleteFunc(backupPaths(r.policy.Packages.RepositoryFile), func(p string) bool { return p == "/etc/kubernetes" })
+	paths := kubeletPaths()
+	if file := r.policy.Packages.RepositoryFile; file != "" {
+		paths = append(paths, file)
+	}
 	if r.unrenewed(n, "kubelet.conf") {
 		paths = append(paths, "/etc/kubernetes/kubelet.conf")
 	}

@@ -173,8 +173,8 @@ func TestWaysOfANode(t *testing.T) {
 		"the edges refuse": {"1.34/workers/w-1/kubelet", three, func(_ *Undone, e *Evidence) {
 			e.Refused = map[plan.Scope]string{plan.ScopeNode: "w-1 does not answer"}
 		}, "", "w-1 does not answer"},
-		"asked for a node that is done": {"1.34/workers/w-2/kubelet", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"w-1"} }, "w-1", ""},
-		"asked for an untouched node":   {"1.34/control-plane/cp-2/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"w-1"} }, "", "changed nothing on node w-1"},
+		"asked for a node that is done":                {"1.34/workers/w-2/kubelet", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"w-1"} }, "w-1", ""},
+		"asked for an untouched node":                  {"1.34/control-plane/cp-2/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"w-1"} }, "", "changed nothing on node w-1"},
 		"asked for an API server below newer kubelets": {"1.34/workers/w-1/kubelet", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"cp-2"} }, "cp-2", "must not be newer than the API server of node cp-2"},
 		"asked for one before kubelets moved":          {"1.34/control-plane/cp-3/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"cp-2"} }, "cp-2", ""},
 		"no API, a worker":                             {"1.34/workers/w-1/kubelet", three, func(_ *Undone, e *Evidence) { e.Facts = nil }, "w-1", "the API does not answer"},

@@ -27,8 +27,8 @@ type nodeState struct {
 	etcd    cluster.Version
 	// etcdImage is what its member runs from; empty: no image, or not known.
 	etcdImage string
-	member  bool // runs an etcd member
-	leader  bool
+	member    bool // runs an etcd member
+	leader    bool
 }
 
 func newState(f *cluster.Facts) *state {
