@@ -20,11 +20,14 @@ var data embed.FS
 // Catalog is the embedded knowledge. It does not change after Load and is safe
 // for concurrent use.
 type Catalog struct {
-	digest    string
-	minors    []minorRow
-	patches   []patchRow
-	edges     []Edge
-	bumps     []bumpRow
+	digest  string
+	minors  []minorRow
+	patches []patchRow
+	edges   []Edge
+	bumps   []bumpRow
+
+	noDefragment []noDefragmentRow
+
 	kubelets  []kubeletRow
 	apart     apartRow
 	commands  []command
@@ -97,9 +100,10 @@ type RemovedAPI struct {
 func Load() (*Catalog, error) {
 	c := &Catalog{}
 	var etcd struct {
-		Patches []patchRow `json:"patches"`
-		Edges   []Edge     `json:"edges"`
-		Bumps   []bumpRow  `json:"bumps"`
+		Patches      []patchRow        `json:"patches"`
+		Edges        []Edge            `json:"edges"`
+		NoDefragment []noDefragmentRow `json:"noDefragment"`
+		Bumps        []bumpRow         `json:"bumps"`
 	}
 	var skew struct {
 		Kubelets   []kubeletRow `json:"kubelets"`
@@ -131,7 +135,8 @@ func Load() (*Catalog, error) {
 			return nil, err
 		}
 	}
-	c.minors, c.patches, c.edges, c.bumps = minors.Minors, etcd.Patches, etcd.Edges, etcd.Bumps
+	c.minors, c.patches, c.edges = minors.Minors, etcd.Patches, etcd.Edges
+	c.bumps, c.noDefragment = etcd.Bumps, etcd.NoDefragment
 	c.kubelets, c.apart = skew.Kubelets, skew.APIServers
 	c.commands, c.options, c.etcdCerts = commands.Commands, commands.Options, commands.EtcdCertificates
 	c.nested, c.moved, c.removed = images.NestedCoreDNS, images.Moved, removed.APIs

@@ -73,6 +73,11 @@ func TestEveryRowHasASource(t *testing.T) {
 	for _, r := range c.edges {
 		check("edge to "+r.To.String(), r.Source)
 		check("why of the edge to "+r.To.String(), r.Why)
+		check("what the edge to "+r.To.String()+" raises to", r.RaiseSource)
+	}
+	for _, r := range c.noDefragment {
+		check("defragmentation from "+r.From.String(), r.Source)
+		check("why not to defragment from "+r.From.String(), r.Why)
 	}
 	for _, r := range c.bumps {
 		check("raised revisions from "+r.From.String(), r.Source)
@@ -195,6 +200,30 @@ func TestEtcdBumps(t *testing.T) {
 	} {
 		if got := c.EtcdBumps(cluster.MustParseVersion(v)); got != want {
 			t.Errorf("etcd %s: %t", v, got)
+		}
+	}
+}
+
+// What members are raised to is of the same line, is safe for the edge, and is a
+// version that the edge does not catch again.
+func TestEtcdEdgesRaise(t *testing.T) {
+	c := load(t)
+	for _, e := range c.edges {
+		v, err := TagVersion(e.Raise)
+		if err != nil || v != e.Raised() || v.Line() != e.From || v.Less(e.AtLeast) {
+			t.Errorf("the edge to %s raises to %q: %v", e.To, e.Raise, err)
+		}
+		if why, hit := c.NoDefragment(v); hit {
+			t.Errorf("%s: %s", e.Raise, why)
+		}
+	}
+}
+
+func TestNoDefragment(t *testing.T) {
+	c := load(t)
+	for v, want := range map[string]bool{"v3.4.34": false, "v3.5.0": true, "v3.5.5": true, "v3.5.6": false, "v3.6.5": false} {
+		if why, hit := c.NoDefragment(cluster.MustParseVersion(v)); hit != want || hit != (why != "") {
+			t.Errorf("%s: %t, %q", v, hit, why)
 		}
 	}
 }

@@ -70,6 +70,42 @@ type Edge struct {
 	AtLeast cluster.Version `json:"atLeast"`
 	Why     string          `json:"why"`
 	Source  string          `json:"source"`
+	// Raise is the tag of kubeadm's image that members are brought to which fall short.
+	Raise       string `json:"raise"`
+	RaiseSource string `json:"raiseSource"`
+}
+
+// Raised is the version of the image that members are brought to.
+func (e Edge) Raised() cluster.Version {
+	v, _ := TagVersion(e.Raise) // a test of the data reads every row's
+	return v
+}
+
+// EtcdRaises are the image tags that members may be brought to before an edge.
+func (c *Catalog) EtcdRaises() []string {
+	var out []string
+	for _, e := range c.edges {
+		out = append(out, e.Raise)
+	}
+	return out
+}
+
+type noDefragmentRow struct {
+	From   cluster.Version `json:"from"`
+	Below  cluster.Version `json:"below"`
+	Why    string          `json:"why"`
+	Source string          `json:"source"`
+}
+
+// NoDefragment says why an etcd of that version must not be defragmented; false
+// when it may be.
+func (c *Catalog) NoDefragment(v cluster.Version) (why string, hit bool) {
+	for _, row := range c.noDefragment {
+		if !v.Less(row.From) && v.Less(row.Below) {
+			return row.Why, true
+		}
+	}
+	return "", false
 }
 
 // EtcdEdge gives the rule for moving etcd from one version to another, if the

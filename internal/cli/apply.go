@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/preflight"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/pkg/plan"
@@ -25,6 +26,7 @@ type applyOptions struct {
 	notices  bool
 	resume   bool
 	accept   acceptFlag
+	failing  onFailure
 	windowOptions
 }
 
@@ -41,6 +43,10 @@ plan and journal are on the control planes as well.
 With --until or --max-duration nothing is begun that would not end in time: a node
 whose steps, from cordon to uncordon, do not fit as a whole is left alone. The run
 then ends with exit status 4, and --resume goes on in the next window.
+
+When a step fails on a node that it may have changed, that node is taken back at once, where
+that loses nothing (--rollback-on-failure=node); with hop the whole hop is where a node
+cannot be, with never nothing is. Exit status 5 then, and --resume goes on.
 
 With --accept a rule's findings warn where they would block. The reason is in the plan,
 in the run's journal, in kup status and in the report.
@@ -61,6 +67,7 @@ When the cluster is at the target already there is nothing to do: exit status 0.
 	f.BoolVar(&o.notices, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
 	f.BoolVar(&o.resume, "resume", false, "go on with the last run of this cluster, whichever machine began it")
 	o.accept.add(f)
+	o.failing.add(f)
 	o.add(f)
 	c.MarkFlagsMutuallyExclusive("to", "plan", "resume")
 	c.MarkFlagsMutuallyExclusive("accept", "resume") // preflight is behind a run that goes on
@@ -77,6 +84,9 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 		}
 	}
 	accepted, err := o.accept.read()
+	if err == nil {
+		err = o.failing.check()
+	}
 	if err != nil {
 		return err
 	}
@@ -116,7 +126,7 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err := agree(ctx, sys, p, o); err != nil {
 		return err
 	}
-	return s.execute(ctx, &runRecord{id: newRunID(time.Now()), plan: p, accepted: together(p.Accepted, accepted)}, w)
+	return s.executeUp(ctx, &runRecord{id: newRunID(time.Now()), plan: p, accepted: together(p.Accepted, accepted)}, w, o.failing)
 }
 
 // untouched is the state of a plan that was not begun.
@@ -173,7 +183,12 @@ func (s *session) finish(r *runRecord, spent *report.Spent, began time.Time, run
 	if accepted, by := r.acceptances(); len(accepted) > 0 {
 		result.Accepted, result.AcceptedBy = accepted, by
 	}
+	if back := r.plan.Rollback; back != nil {
+		result.Undoes, result.Scope = back.Run, string(back.Scope)
+	}
 	switch {
+	case runErr == nil && r.plan.Rollback != nil:
+		result.Outcome = string(journal.RolledBack)
 	case errors.Is(runErr, engine.ErrStopped):
 		result.Outcome = "stopped"
 	case is[*engine.WindowError](runErr):

@@ -115,6 +115,8 @@ func (m *memory) progress(id string) planner.Progress {
 	switch st := m.state.Steps[id]; {
 	case st.Outcome == journal.Done:
 		return planner.Ended
+	case st.Outcome == journal.Reopened:
+		return planner.TakenBack
 	case st.Attempt > 0:
 		return planner.Begun
 	}

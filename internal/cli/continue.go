@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kup-project/kup/internal/journal"
-	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/step"
@@ -18,7 +17,7 @@ import (
 
 // begin makes the hosts this run's and opens its journal. A new run is written down
 // before any host is touched; one that goes on first makes sure that no other does.
-func (s *session) begin(ctx context.Context, r *runRecord, lease *kube.Lease, x *detached.Executor, peers []remote.Host) (*memory, error) {
+func (s *session) begin(ctx context.Context, r *runRecord, lease hold, x *detached.Executor, peers []remote.Host) (*memory, error) {
 	if len(r.records) > 0 {
 		if err := s.own(ctx, x); err != nil {
 			return nil, err
@@ -86,7 +85,7 @@ func (s *session) remember(r *runRecord, epoch int64, may func(context.Context) 
 			return nil, err
 		}
 		r.dir = dir
-		first := journal.Record{Plan: r.plan.ID, Cluster: r.plan.Facts.Identity.UID, Run: r.id, Holder: holderIdentity(), Epoch: epoch, Accepted: r.accepted}
+		first := journal.Record{Plan: r.plan.ID, Cluster: r.plan.Facts.Identity.UID, Run: r.id, Holder: holderIdentity(), Epoch: epoch, Accepted: r.accepted, Undoes: r.undoes()}
 		if m.journal, err = journal.Create(dir, first); err != nil {
 			return nil, err
 		}

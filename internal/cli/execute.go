@@ -25,6 +25,17 @@ const (
 	cleanupTimeout = 30 * time.Second
 )
 
+// hold is the right to change the cluster, from when it was taken until it is given
+// back. A lost one says so with *kube.LostLeaseError.
+type hold interface {
+	Epoch() int64
+	// Run renews it until ctx ends, or tells that it was lost.
+	Run(ctx context.Context) error
+	Check(ctx context.Context) error
+	SetStep(ctx context.Context, step string) error
+	Release(ctx context.Context) error
+}
+
 // execute locks the cluster and walks what is left of the run's plan.
 func (s *session) execute(ctx context.Context, r *runRecord, w window) (err error) {
 	lease, err := s.acquire(ctx, r)
@@ -54,14 +65,14 @@ func (s *session) execute(ctx context.Context, r *runRecord, w window) (err erro
 }
 
 // acquire connects to what the run needs and takes the lock.
-func (s *session) acquire(ctx context.Context, r *runRecord) (*kube.Lease, error) {
+func (s *session) acquire(ctx context.Context, r *runRecord) (hold, error) {
 	ctx, done := s.sys.untilStop(ctx)
 	defer done()
 	if err := s.connectEtcd(ctx); err != nil {
 		return nil, err
 	}
 	return s.api.AcquireLease(ctx, kube.Holder{
-		Identity: holderIdentity(), Run: r.id, Above: r.state.Epoch,
+		Identity: holderIdentity(), Run: r.id, Above: max(r.state.Epoch, r.above),
 		Waiting: func(held *kube.HeldError) { s.sys.tell("%v; waiting to see whether it is alive", held) },
 		Gone:    func(held *kube.HeldError) bool { return gone(r.plan.Facts.Identity.UID, held) },
 	}, s.sys.seams.lease())
@@ -86,7 +97,7 @@ func gone(clusterUID string, held *kube.HeldError) bool {
 }
 
 // locked runs the plan while the lease is held.
-func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w window) (err error) {
+func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window) (err error) {
 	peers, err := s.controlPlanes()
 	if err != nil {
 		return err
@@ -99,6 +110,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w
 	fan := report.Fan{spent, progress, watch}
 	observer := newHears(fan, r.plan)
 	s.hosts.span = observer.span
+	defer func() { s.hosts.span = nil }()
 	x := detached.New(r.id, lease.Epoch(), observer.span, detached.Pace(s.sys.seams.Pace))
 	m, err := s.begin(ctx, r, lease, x, peers)
 	if err != nil {
@@ -110,18 +122,18 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease *kube.Lease, w
 		return err
 	}
 	e := &engine.Engine{
-		Runners: s.runners(m, executor{x}, lease, observer), Gates: gates{s.gates(r.plan, m)},
-		Journal: m, Fence: fence{lease, m, mirrored}, Drift: drift{s, m}, Observer: fan, Window: w.engine(),
+		Runners: s.runners(r, m, executor{x}, lease, observer), Gates: gates{s.gates(r.plan, m)},
+		Journal: m, Fence: fence{lease, m, mirrored}, Drift: s.driftOf(r, m), Observer: fan, Window: w.engine(),
 	}
 	began := time.Now()
-	runErr := ended(ctx, w.explain(e.Run(ctx, r.plan, m.snapshot(), s.sys.stop), r.plan, m.done))
+	runErr := ended(ctx, r, w.explain(e.Run(ctx, r.plan, m.snapshot(), s.sys.stop), r.plan, m.done))
 	if !lostCluster(runErr) {
 		runErr = errors.Join(runErr, mirrorEnd(ctx, mirrored, m))
 	}
 	done() // the result is not to be drawn over
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
-	if runErr == nil {
+	if runErr == nil && r.undoes() == "" { // what a rollback builds on stays until an upgrade ends well
 		s.tidy(ctx, r, peers)
 	}
 	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
@@ -135,17 +147,17 @@ func lostCluster(err error) bool {
 
 // ended tells what ended a run: when it was cancelled, why, since what its steps
 // say then is only how they noticed.
-func ended(ctx context.Context, err error) error {
+func ended(ctx context.Context, r *runRecord, err error) error {
 	cause := context.Cause(ctx)
 	switch {
 	case err == nil:
 		return nil
 	case cause == nil, errors.Is(err, cause):
-		return &begunError{err}
+		return r.begun(err)
 	case errors.Is(err, context.Canceled):
-		return &begunError{cause}
+		return r.begun(cause)
 	}
-	return &begunError{fmt.Errorf("%w; %w", cause, err)}
+	return r.begun(fmt.Errorf("%w; %w", cause, err))
 }
 
 // mirrorEnd tells the control planes how the run ended, whatever ended it.

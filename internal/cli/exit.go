@@ -28,6 +28,7 @@ const (
 	exitUsage       = 2
 	exitBlocked     = 3
 	exitStopped     = 4
+	exitRolledBack  = 5
 	exitLocked      = 6
 	exitDrifted     = 7
 	exitInterrupted = 130
@@ -56,7 +57,10 @@ func (e *blockedError) Error() string {
 }
 
 // begunError is what ended a run that was begun, whatever it was.
-type begunError struct{ err error }
+type begunError struct {
+	err  error
+	back bool // it was a rollback
+}
 
 func (e *begunError) Error() string { return e.err.Error() }
 
@@ -85,7 +89,19 @@ func oneLine(text string) string {
 	return report.Printable(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))
 }
 
-const hintResume = "mend the cause, then: kup apply --resume (kup status shows where it stands)"
+// The hints of a run that was begun: how it goes on.
+const (
+	hintResume = "mend the cause, then: kup apply --resume; or take it back: kup rollback (kup status shows where it stands)"
+	hintBack   = "mend the cause, then: kup rollback goes on (kup status shows where it stands)"
+)
+
+// goesOn is the command that goes on with the run that ended.
+func goesOn(err error) string {
+	if begun := new(begunError); errors.As(err, &begun) && begun.back {
+		return "kup rollback"
+	}
+	return "kup apply --resume"
+}
 
 // classify is the one place where an error becomes an exit code. Order matters:
 // a run that was begun is resumable, whatever stopped it, unless it lost the
@@ -96,20 +112,29 @@ func classify(err error) (code int, hint string) {
 		return exitLocked, "wait for the other run to end, or ask its holder; kup status shows what it is doing"
 	case is[*engine.WindowError](err):
 		return exitStopped, "in the next window: kup apply --resume"
+	case is[*rolledBackError](err):
+		back := new(rolledBackError)
+		errors.As(err, &back)
+		return exitRolledBack, back.hint()
 	case errors.Is(err, engine.ErrStopped), errors.Is(err, errInterrupted), errors.Is(err, errAborted), errors.Is(err, context.Canceled):
-		return exitInterrupted, "kup apply --resume goes on from here, if a run was begun"
+		return exitInterrupted, goesOn(err) + " goes on from here, if a run was begun"
 	case is[*planner.DriftError](err), is[*foreignPlanError](err):
 		return exitDrifted, "plan anew and review: kup plan"
 	case is[*step.DamagedError](err):
-		return exitStopped, "kup apply --resume, once the file is back"
+		return exitStopped, goesOn(err) + ", once the file is back"
 	case noRoom(err) && is[*begunError](err):
-		return exitStopped, "make room on this machine, then: kup apply --resume"
+		return exitStopped, "make room on this machine, then: " + goesOn(err)
 	case is[*engine.StepError](err), is[*begunError](err):
+		if goesOn(err) != "kup apply --resume" {
+			return exitStopped, hintBack
+		}
 		return exitStopped, hintResume
 	case noRoom(err):
 		return exitUsage, "nothing was touched; make room on this machine, then run the command again"
 	case is[*blockedError](err):
 		return exitBlocked, "mend what is listed above, then run the command again"
+	case is[*noWayError](err), is[*planner.RollbackError](err):
+		return exitBlocked, "mend what keeps the ways back from being gone, or go on: kup apply --resume"
 	}
 	if forked := new(forkedError); errors.As(err, &forked) {
 		return exitUsage, forked.hint()

@@ -24,7 +24,7 @@ import (
 
 func TestClassify(t *testing.T) {
 	boom := errors.New("boom")
-	failed := func(err error) error { return &begunError{&engine.StepError{Step: "s", Err: err}} }
+	failed := func(err error) error { return &begunError{err: &engine.StepError{Step: "s", Err: err}} }
 	for name, tc := range map[string]struct {
 		err  error
 		code int
@@ -47,22 +47,22 @@ func TestClassify(t *testing.T) {
 		"step":                   {&engine.StepError{Step: "s", Err: boom}, exitStopped, "kup apply --resume"},
 		"gate":                   {failed(&engine.GateError{Gate: "etcd-healthy"}), exitStopped, "kup apply --resume"},
 		"host lost in a step":    {failed(&remote.ConnectionError{Err: boom}), exitStopped, "kup apply --resume"},
-		"host lost between":      {&begunError{&remote.ConnectionError{Err: boom}}, exitStopped, "kup apply --resume"},
-		"anything between":       {&begunError{boom}, exitStopped, "kup apply --resume"},
+		"host lost between":      {&begunError{err: &remote.ConnectionError{Err: boom}}, exitStopped, "kup apply --resume"},
+		"anything between":       {&begunError{err: boom}, exitStopped, "kup apply --resume"},
 		"artefact damaged":       {&step.DamagedError{}, exitStopped, "once the file is back"},
 		"locked":                 {&kube.HeldError{Holder: "x"}, exitLocked, "kup status"},
 		"locked here":            {&journal.BusyError{}, exitLocked, "kup status"},
 		"fenced":                 {failed(&detached.FencedError{}), exitLocked, "kup status"},
-		"lock lost":              {&begunError{&kube.LostLeaseError{}}, exitLocked, "kup status"},
+		"lock lost":              {&begunError{err: &kube.LostLeaseError{}}, exitLocked, "kup status"},
 		"lock lost and noticed":  {failed(&kube.LostLeaseError{}), exitLocked, "kup status"},
-		"disk full":              {&begunError{fmt.Errorf("journal: %w", &journal.WriteError{Err: syscall.ENOSPC})}, exitStopped, "make room on this machine, then: kup apply --resume"},
+		"disk full":              {&begunError{err: fmt.Errorf("journal: %w", &journal.WriteError{Err: syscall.ENOSPC})}, exitStopped, "make room on this machine, then: kup apply --resume"},
 		"disk full at the start": {&os.PathError{Err: syscall.ENOSPC}, exitUsage, "nothing was touched"},
-		"window":                 {&begunError{&engine.WindowError{Step: "s"}}, exitStopped, "in the next window: kup apply --resume"},
+		"window":                 {&begunError{err: &engine.WindowError{Step: "s"}}, exitStopped, "in the next window: kup apply --resume"},
 		"two journals":           {&forkedError{a: &runRecord{}, b: &runRecord{}}, exitUsage, "put the wrong one aside"},
-		"drift":                  {&begunError{&planner.DriftError{}}, exitDrifted, "kup plan"},
-		"stopped":                {&begunError{engine.ErrStopped}, exitInterrupted, "--resume"},
+		"drift":                  {&begunError{err: &planner.DriftError{}}, exitDrifted, "kup plan"},
+		"stopped":                {&begunError{err: engine.ErrStopped}, exitInterrupted, "--resume"},
 		"interrupted":            {errInterrupted, exitInterrupted, "--resume"},
-		"interrupted twice":      {&begunError{errAborted}, exitInterrupted, "--resume"},
+		"interrupted twice":      {&begunError{err: errAborted}, exitInterrupted, "--resume"},
 		"cancelled":              {fmt.Errorf("list nodes: %w", context.Canceled), exitInterrupted, "--resume"},
 		"result not written too": {errors.Join(failed(boom), boom), exitStopped, "--resume"},
 	} {
@@ -122,7 +122,7 @@ func TestEnded(t *testing.T) {
 		"done in time":   {aborted, nil, exitDone, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := ended(tc.ctx, tc.err)
+			err := ended(tc.ctx, &runRecord{plan: &plan.Plan{}}, tc.err)
 			code := exitDone
 			if err != nil {
 				code, _ = classify(err)

@@ -143,11 +143,11 @@ Exit status
   1    unexpected error
   2    usage or invalid inventory; nothing was touched
   3    preflight found something that blocks; nothing was touched
-  4    stopped at a step or gate; kup apply --resume goes on
+  4    stopped at a step or gate; kup apply --resume goes on, kup rollback takes back
   5    rolled back
   6    another run holds the cluster
   7    the cluster is no longer the one that was planned for
-  130  interrupted; kup apply --resume goes on`,
+  130  interrupted; kup apply --resume goes on (kup rollback with a rollback)`,
 		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -172,6 +172,7 @@ Exit status
 		newPlan(sys, g),
 		newExplain(sys),
 		newApply(sys, g),
+		newRollback(sys, g),
 		newStatus(sys, g),
 		newHistory(sys, g),
 		newVersion(sys),

@@ -261,6 +261,7 @@ func (s *session) check(facts cluster.Facts, seen cluster.Scan, path []cluster.V
 		PackageManager:     string(s.inv.Packages.Manager),
 		CertificateRenewal: s.inv.Kubeadm.CertificateRenewal,
 		PatchesDir:         s.inv.Kubeadm.Patches,
+		Defragment:         s.inv.Etcd.Defragment,
 
 		IgnorePreflightErrors: s.inv.Kubeadm.IgnorePreflightErrors,
 	}

@@ -18,6 +18,7 @@ func policy(inv *inventory.Inventory, offers map[cluster.Version]string) planner
 		IgnorePreflightErrors: inv.Kubeadm.IgnorePreflightErrors,
 		PatchesDir:            inv.Kubeadm.Patches,
 		CertificateRenewal:    inv.Kubeadm.CertificateRenewal,
+		Defragment:            inv.Etcd.Defragment,
 		Packages: planner.Packages{
 			Manager:        string(inv.Packages.Manager),
 			Repository:     inv.Packages.Repository,

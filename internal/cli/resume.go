@@ -29,6 +29,9 @@ func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window
 	if err != nil {
 		return err
 	}
+	if r, err = s.resumable(looking, r); err != nil {
+		return err
+	}
 	if r.over() {
 		fmt.Fprintf(s.sys.out, "Run %s is done; nothing to resume.\n", r.id)
 		return nil
@@ -56,7 +59,30 @@ func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window
 	if err := s.sameCluster(looking, r.plan); err != nil {
 		return err
 	}
-	return s.execute(ctx, r, w)
+	return s.executeUp(ctx, r, w, o.failing)
+}
+
+// resumable gives the upgrade to go on with: the last run, or the one that a finished
+// rollback left to be gone on with.
+func (s *session) resumable(ctx context.Context, last *runRecord) (*runRecord, error) {
+	r := last
+	if id := last.undoes(); id != "" {
+		if !last.over() {
+			return nil, &usageError{
+				err:  fmt.Errorf("rollback %s of run %s is unfinished: %s", last.id, id, last.standing()),
+				hint: "kup rollback goes on with it",
+			}
+		}
+		var err error
+		if r, err = s.findNamed(ctx, id); err != nil {
+			return nil, err
+		}
+		r.above = last.state.Epoch
+	}
+	if by, back := r.state.RolledBack(); back {
+		return nil, &usageError{err: fmt.Errorf("run %s was rolled back as a whole by run %s, so there is nothing to go on with", r.id, by), hint: "plan anew: kup plan"}
+	}
+	return r, nil
 }
 
 // find asks this machine and every control plane for the last run. All must answer:
@@ -123,7 +149,7 @@ func (s *session) awaitAPI(ctx context.Context, last error) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			return &begunError{fmt.Errorf("the API did not come back: %w", last)}
+			return &begunError{err: fmt.Errorf("the API did not come back: %w", last)}
 		case <-tick.C:
 		}
 		err := s.connect(bounded)

@@ -31,7 +31,21 @@ type runRecord struct {
 	// accepted is for the first record of a run that was not begun yet; of others
 	// the state has it.
 	accepted map[string]string
+	// above is an epoch that the run's next one must be above, other than its own last:
+	// of a rollback that came between.
+	above int64
 }
+
+// undoes is the run that this one takes back; empty: it is an upgrade.
+func (r *runRecord) undoes() string {
+	if r.plan.Rollback == nil {
+		return ""
+	}
+	return r.plan.Rollback.Run
+}
+
+// begun is what ended the run, whatever it was.
+func (r *runRecord) begun(err error) error { return &begunError{err: err, back: r.undoes() != ""} }
 
 // errNoRun tells that nobody who was asked knows a run of the cluster.
 var errNoRun = errors.New("no run of this cluster is known on this machine")

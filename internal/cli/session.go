@@ -91,7 +91,7 @@ func (s *session) loadInventory(need bool) error {
 		path = defaultInventory
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			if need {
-				return &usageError{err: fmt.Errorf("there is no %s here, and apply needs one to reach the hosts", path), hint: "write one: kup init, or name one with --file"}
+				return &usageError{err: fmt.Errorf("there is no %s here, and this command needs one to reach the hosts", path), hint: "write one: kup init, or name one with --file"}
 			}
 			s.inv = inventory.Default()
 			return nil

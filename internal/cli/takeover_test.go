@@ -342,7 +342,11 @@ func TestPruneHostsRemovesOnlyWhatEndedWellLongAgo(t *testing.T) {
 		write(t, filepath.Join(mkdir(t, dirs[1].root, "var/lib/kup", name(i)), "status"), "0")
 	}
 	mkdir(t, dirs[1].root, "var/lib/kup/lost+found")
-	if err := pruneHosts(t.Context(), now, 3, hosts[:1], hosts); err != nil {
+	ended, err := endedWell(t.Context(), now, shelves(t.Context(), hosts[:1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pruneHosts(t.Context(), ended, 3, hosts); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range dirs {

@@ -118,7 +118,7 @@ func TestClosedWindowSaysWhatRemains(t *testing.T) {
 	done := func(id string) bool { return id == "snapshot" || strings.HasPrefix(id, "w-1/") }
 	w := window{end: time.Now()}
 	err := w.explain(&engine.WindowError{Step: "w-2/cordon", Title: "cordon w-2", Needs: 10 * time.Minute, Lane: true}, windowPlan(), done)
-	code, hint := classify(&begunError{err})
+	code, hint := classify(&begunError{err: err})
 	if code != exitStopped || !strings.Contains(hint, "kup apply --resume") {
 		t.Errorf("exit code %d, hint %q", code, hint)
 	}

@@ -38,16 +38,21 @@ func (s *session) progress() (engine.Observer, func()) {
 	return report.NewLines(s.sys.err), func() {}
 }
 
-func (s *session) runners(m *memory, x executor, lease *kube.Lease, observer hears) map[plan.Kind]engine.Runner {
+func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, observer hears) map[plan.Kind]engine.Runner {
 	out := map[plan.Kind]engine.Runner{}
 	api := apiSide{Client: s.api, may: lease.Check, pace: s.sys.seams.Pace}
-	for kind, r := range step.New(step.Deps{
+	for kind, runner := range step.New(step.Deps{
 		Hosts: s.hosts, Executor: x, Last: m.last,
 		Cluster: api, Schedule: s.api, Drainer: api,
-		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd}, Snapshots: etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()}, Certificates: certificates{s.hosts}, Local: local{s.dir},
-		Artefacts: m, Observer: observer,
+		EtcdTag: s.api, Defragmenter: s.etcd,
+		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
+		Snapshots:    etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
+		Certificates: certificates{s.hosts},
+		Local:        local{s.dir},
+		Artefacts:    m, Observer: observer,
+		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {
-		out[kind] = r
+		out[kind] = runner
 	}
 	return out
 }
@@ -81,7 +86,7 @@ func (g gates) Gate(id plan.GateID) (engine.Gate, error) { return g.Set.Gate(id)
 // planes know of it. While the API is down by plan it cannot be asked, and the
 // hosts' own fence alone holds.
 type fence struct {
-	lease  *kube.Lease
+	lease  hold
 	memory *memory
 	mirror *mirror
 }
@@ -93,6 +98,9 @@ func (f fence) Assert(ctx context.Context, stepID string) error {
 	}
 	return f.mirror.sync(ctx, f.memory.snapshot().Artefacts)
 }
+
+// driftOf gives what looks for drift in a run.
+func (s *session) driftOf(_ *runRecord, m *memory) engine.Drift { return drift{s, m} }
 
 // drift compares the cluster with the plan before every wave.
 type drift struct {

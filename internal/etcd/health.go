@@ -87,6 +87,7 @@ func (s seen) health(head uint64) MemberHealth {
 	}
 	m.Leader = s.leads()
 	m.DBSize, m.Quota = s.status.GetDbSize(), s.status.GetDbSizeQuota()
+	m.DBSizeInUse = s.status.GetDbSizeInUse()
 	m.Term, m.StorageVersion = s.status.GetRaftTerm(), s.status.GetStorageVersion()
 	m.Unapplied, m.Behind = s.lag(), distance(head, s.status.GetRaftAppliedIndex())
 	v, err := cluster.ParseVersion(s.status.GetVersion())

@@ -60,6 +60,62 @@ func etcdMembers(members []cluster.Member) plan.Verdict {
 	return v
 }
 
+// etcdQuorum counts who is left without the member of a node.
+func (d *Deps) etcdQuorum(node string) check {
+	return func(ctx context.Context) plan.Verdict {
+		members, err := d.Etcd.Members(ctx)
+		if err != nil {
+			return cannotTell("etcd's members: %v", err)
+		}
+		voters, left := 0, 0
+		var away []string
+		for _, m := range members {
+			switch {
+			case m.Learner:
+				continue
+			case m.Node == node || (m.Node == "" && m.Name == node):
+			case m.Healthy:
+				left++
+			default:
+				away = append(away, memberName(m))
+			}
+			voters++
+		}
+		if needed := voters/2 + 1; left < needed {
+			v := notYet("without the member of %s, %d of etcd's %d voting members are left, and %d are needed", node, left, voters, needed)
+			if len(away) > 0 {
+				v.Reason += "; not healthy: " + strings.Join(away, ", ")
+			}
+			return v
+		}
+		return holds()
+	}
+}
+
+// etcdBelowQuota judges a member that does not say its quota by what it was started
+// with when the plan was made. Waiting makes no store smaller.
+func (d *Deps) etcdBelowQuota() check {
+	started := map[string]int64{}
+	if d.Facts != nil {
+		for _, m := range d.Facts.Etcd.Members {
+			started[m.ID] = m.ManifestQuota
+		}
+	}
+	return func(ctx context.Context) plan.Verdict {
+		members, err := d.Etcd.Members(ctx)
+		if err != nil {
+			return cannotTell("etcd's members: %v", err)
+		}
+		for _, m := range members {
+			m.ManifestQuota = started[m.ID]
+			if full, known := m.Full(false); known && full > cluster.EtcdNearlyFull {
+				return never("the store of etcd member %s takes %d%% of its quota; compact and defragment it, one member at a time (etcd.defragment in the inventory has kup do it in a new plan), or raise --quota-backend-bytes", memberName(m), full)
+			}
+		}
+		return holds()
+	}
+}
+
 func etcdAlarms(alarms []string) plan.Verdict {
 	for _, a := range alarms {
 		if strings.Contains(a, "CORRUPT") {

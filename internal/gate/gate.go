@@ -95,6 +95,10 @@ func (s *Set) Gate(id plan.GateID) (Gate, error) {
 		return s.polled(fmt.Sprintf("the control plane of %s runs %s and is ready", node, version), d.staticPods(node, exact(version))), nil
 	case "etcd-healthy":
 		return s.polled("all etcd members are healthy, none is a learner, no alarm is raised", d.etcdHealthy()), nil
+	case "etcd-quorum":
+		return s.polled("etcd keeps its quorum while the member of "+node+" is away", d.etcdQuorum(node)), nil
+	case "etcd-below-quota":
+		return s.polled(fmt.Sprintf("no etcd member's store takes more than %d%% of its quota", cluster.EtcdNearlyFull), d.etcdBelowQuota()), nil
 	case "etcd-member":
 		return s.polled(fmt.Sprintf("the etcd member of %s runs %s or newer and is healthy", node, version), d.etcdMember(node, exact(version))), nil
 	case "etcd-data-equal":

@@ -73,6 +73,7 @@ func newSet(f *fake) *Set {
 		Facts: &cluster.Facts{
 			Webhooks:    []cluster.Webhook{{Configuration: "old", Name: "w", FailClosed: true, Service: "a/b"}},
 			APIServices: []cluster.APIService{{Name: "v1.broken"}},
+			Etcd:        cluster.Etcd{Members: []cluster.Member{stored("cp-9", 0, 0, 1000)}},
 		},
 	})
 }
@@ -95,6 +96,13 @@ func etcdNode(version string, ready bool) cluster.Node {
 
 func member(name, version string) cluster.Member {
 	return cluster.Member{Name: name, Node: name, Version: cluster.MustParseVersion(version), Healthy: true}
+}
+
+// stored is a member whose store and quota have sizes.
+func stored(name string, size, quota, started int64) cluster.Member {
+	m := member(name, "3.6.5")
+	m.ID, m.DBSize, m.Quota, m.ManifestQuota = name, size, quota, started
+	return m
 }
 
 func sick(m cluster.Member, problem string) cluster.Member {
@@ -179,6 +187,18 @@ func TestGates(t *testing.T) {
 		{"etcd learner", "etcd-healthy", &fake{members: []cluster.Member{member("cp-1", "3.6.5"), learner(member("cp-2", "3.6.5"))}}, plan.NotYet, "is a learner"},
 		{"etcd no members", "etcd-healthy", &fake{}, plan.CannotTell, "no member"},
 		{"etcd alarm", "etcd-healthy", &fake{members: []cluster.Member{member("cp-1", "3.6.5")}, alarms: []string{"cp-1: NOSPACE"}}, plan.NotYet, "NOSPACE"},
+		{"quorum of three", "etcd-quorum:cp-1", &fake{members: []cluster.Member{member("cp-1", "3.6.5"), member("cp-2", "3.6.5"), member("cp-3", "3.6.5")}}, plan.Holds, ""},
+		{"quorum, itself sick", "etcd-quorum:cp-1", &fake{members: []cluster.Member{sick(member("cp-1", "3.6.5"), "x"), member("cp-2", "3.6.5"), member("cp-3", "3.6.5")}}, plan.Holds, ""},
+		{"quorum, another sick", "etcd-quorum:cp-1", &fake{members: []cluster.Member{member("cp-1", "3.6.5"), sick(member("cp-2", "3.6.5"), "x"), member("cp-3", "3.6.5")}}, plan.NotYet, "without the member of cp-1, 1 of etcd's 3 voting members are left, and 2 are needed; not healthy: cp-2"},
+		{"quorum of four", "etcd-quorum:cp-1", &fake{members: []cluster.Member{member("cp-1", "3.6.5"), member("cp-2", "3.6.5"), member("cp-3", "3.6.5"), member("cp-4", "3.6.5")}}, plan.Holds, ""},
+		{"quorum of five, one sick", "etcd-quorum:cp-1", &fake{members: []cluster.Member{member("cp-1", "3.6.5"), member("cp-2", "3.6.5"), member("cp-3", "3.6.5"), member("cp-4", "3.6.5"), sick(member("cp-5", "3.6.5"), "x")}}, plan.Holds, ""},
+		{"quorum, a learner counts for nothing", "etcd-quorum:cp-1", &fake{members: []cluster.Member{member("cp-1", "3.6.5"), member("cp-2", "3.6.5"), learner(member("cp-3", "3.6.5"))}}, plan.NotYet, "1 of etcd's 2"},
+		{"quorum unknown", "etcd-quorum:cp-1", &fake{err: errIO}, plan.CannotTell, "members"},
+		{"quota told", "etcd-below-quota", &fake{members: []cluster.Member{stored("cp-1", 80, 100, 0)}}, plan.Holds, ""},
+		{"quota told, full", "etcd-below-quota", &fake{members: []cluster.Member{stored("cp-1", 10, 100, 0), stored("cp-2", 81, 100, 1000)}}, plan.Never, "etcd member cp-2 takes 81% of its quota; compact and defragment"},
+		{"quota of the manifest", "etcd-below-quota", &fake{members: []cluster.Member{stored("cp-9", 900, 0, 0)}}, plan.Never, "etcd member cp-9 takes 90%"},
+		{"quota not known", "etcd-below-quota", &fake{members: []cluster.Member{stored("cp-1", 1<<40, 0, 0)}}, plan.Holds, ""},
+		{"quota, nobody answers", "etcd-below-quota", &fake{err: errIO}, plan.CannotTell, "members"},
 		{"etcd corrupt", "etcd-healthy", &fake{members: []cluster.Member{member("cp-1", "3.6.5")}, alarms: []string{"cp-1: CORRUPT"}}, plan.Never, "CORRUPT"},
 		{"etcd alarms unknown", "etcd-healthy", &fake{members: []cluster.Member{member("cp-1", "3.6.5")}, alarmsErr: errIO}, plan.CannotTell, "alarms"},
 		{"etcd unknown", "etcd-healthy", &fake{err: errIO}, plan.CannotTell, "members"},

@@ -27,7 +27,7 @@ func defaults() Inventory {
 		},
 		Workers:   EachHop,
 		Packages:  Packages{Manager: APT, Hold: true, LockTimeout: 5 * time.Minute},
-		Kubeadm:   Kubeadm{CertificateRenewal: true},
+		Kubeadm:   Kubeadm{CertificateRenewal: true, KeepBackups: 2},
 		Etcd:      Etcd{Topology: Stacked},
 		Snapshots: Snapshots{Keep: 5},
 		Gates:     Gates{Sustain: MinSustain, Timeout: 10 * time.Minute},

@@ -186,6 +186,8 @@ type Kubeadm struct {
 	IgnorePreflightErrors []string `yaml:"ignorePreflightErrors" jsonschema:"example=SystemVerification"`
 	// Renew the certificates kubeadm manages with every hop.
 	CertificateRenewal bool `yaml:"certificateRenewal"`
+	// How many of kubeadm's own backups of each kind (manifests, and copies of etcd's whole data directory) stay in /etc/kubernetes/tmp of a node after a run that ended well. Those made since the run began, or since a run that is not over began, always stay.
+	KeepBackups int `yaml:"keepBackups" jsonschema:"minimum=0"`
 }
 
 // LoadBalancer holds commands run on the operator's machine, without a shell, around an API server's restart. {node} and {address} are replaced.
@@ -213,6 +215,8 @@ type Etcd struct {
 	Members []EtcdMember `yaml:"members"`
 	// With topology: external. Where etcd's releases come from.
 	Binaries EtcdBinaries `yaml:"binaries"`
+	// Defragment the members once in a run, before anything else of it changes: one at a time, the leader last, never while a member catches up. While its turn lasts a member answers nobody.
+	Defragment bool `yaml:"defragment"`
 }
 
 // EtcdMember is what runs on a host of role etcd.

@@ -215,6 +215,9 @@ func (c *checker) kubeadm() *Error {
 			return bad
 		}
 	}
+	if k.KeepBackups < 0 {
+		return c.fail("kubeadm.keepBackups", fmt.Sprintf("%d is no number of backups", k.KeepBackups), "use 0 or more")
+	}
 	for i, name := range k.IgnorePreflightErrors {
 		at := fmt.Sprintf("kubeadm.ignorePreflightErrors[%d]", i)
 		if strings.EqualFold(name, "all") {

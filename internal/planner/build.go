@@ -75,6 +75,11 @@ type hopBuilder struct {
 	images   catalog.Images
 	etcd     cluster.Version // that kubeadm of the target brings
 	revision string          // the packages' version
+	// raise is the pass that brings members to a patch from which the hop's etcd is
+	// safe to go to; nil: none is needed.
+	raise *raise
+	// defragments is true when the hop begins with that.
+	defragments bool
 	// equipped are the nodes that have kubeadm of the target by now.
 	equipped map[string]bool
 	// passed are the members that had kubeadm's etcd turn in this hop.
@@ -95,6 +100,8 @@ func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
 	if err != nil {
 		return plan.Hop{}, err
 	}
+	defragment, unsafe := h.defragment()
+	raised := h.raiseEtcd(true)
 	early, err := h.earlyEtcd()
 	if err != nil {
 		return plan.Hop{}, err
@@ -103,13 +110,24 @@ func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
 	if err != nil {
 		return plan.Hop{}, err
 	}
-	stages := slices.Concat(early, external.before, h.controlPlane(), h.etcdStage(), external.after, h.workers(), h.addons())
+	early = append(early, external.before...)
+	control := h.controlPlane()
+	late := together(h.raiseEtcd(false), h.etcdStage(), external.after)
+	stages := slices.Concat(raised, early, control, late, h.workers(), h.addons())
+	if len(stages) > 0 { // nothing else to do is no reason to defragment
+		h.defragments = len(defragment) > 0
+		if unsafe != "" {
+			h.notice(false, "etcd is not defragmented in this hop: %s", unsafe)
+		}
+		stages = append(together(defragment, raised, early), stages[len(raised)+len(early):]...)
+	}
 	out := plan.Hop{From: h.from, To: h.to, Etcd: h.etcd}
 	if len(stages) > 0 {
 		out.Stages = slices.Concat(h.prepare(), stages, h.workloads())
 		h.tell()
 	}
 	b.skipped = b.skipped || len(h.waiting) > 0
+	b.state.defragmented = b.state.defragmented || h.defragments
 	b.state.arrive(to, h.waiting)
 	return out, nil
 }
@@ -154,6 +172,7 @@ func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
 	for _, n := range b.state.nodes {
 		h.equipped[n.Name] = !n.kubeadm.IsZero() && n.kubeadm == to
 	}
+	h.raise = h.findRaise()
 	return h, h.findRevision()
 }
 

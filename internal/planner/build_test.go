@@ -114,6 +114,8 @@ func TestBuildGolden(t *testing.T) {
 		{"3+2-1.33-1.36-fewest", topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4", "v1.36.3"}, func(p *Policy) { p.Workers = Fewest }},
 		{"3+2-1.31-1.32", topology{3, 2, "v1.31.14", ""}, []string{"v1.32.13"}, nil},
 		{"3+2-1.30-1.31-etcd-first", topology{3, 2, "v1.30.14", ""}, []string{"v1.31.14"}, nil},
+		{"3+2-1.33-1.34-etcd-edge", topology{3, 2, "v1.33.13", "v3.5.24"}, []string{"v1.34.4"}, nil},
+		{"1+1-1.33-1.34-etcd-edge-defragment", topology{1, 1, "v1.33.13", "v3.5.24"}, []string{"v1.34.4"}, func(p *Policy) { p.Defragment = true }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			targets := versions(tc.target...)

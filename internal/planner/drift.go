@@ -95,11 +95,24 @@ func (d *drift) version(object string, k key, before, got cluster.Version) {
 func (d *drift) identity(before, now *cluster.Facts) {
 	d.same("cluster uid", before.Identity.UID, now.Identity.UID)
 	d.same("cluster CA", before.Identity.CA, now.Identity.CA)
+	d.pinned(now)
 	if d.expected.config {
 		return // ours: `kubeadm upgrade apply` rewrites both ConfigMaps
 	}
-	d.same("ConfigMap kube-system/kubeadm-config", before.Kubeadm.ConfigDigest, now.Kubeadm.ConfigDigest)
+	if !d.expected.pins.edited() {
+		d.same("ConfigMap kube-system/kubeadm-config", before.Kubeadm.ConfigDigest, now.Kubeadm.ConfigDigest)
+	}
 	d.same("ConfigMap kube-system/kubelet-config", before.Kubeadm.KubeletConfigDigest, now.Kubeadm.KubeletConfigDigest)
+}
+
+// pinned compares etcd's tag while it is the plan's own: kubeadm deploys what it says.
+func (d *drift) pinned(now *cluster.Facts) {
+	p := &d.expected.pins
+	got := now.Kubeadm.EtcdImageTag
+	if !p.begun || now.Kubeadm.ConfigDigest == "" || got == p.settled || slices.Contains(p.open, got) {
+		return
+	}
+	d.differ("etcd.local.imageTag of ConfigMap kube-system/kubeadm-config", p.settled, got)
 }
 
 func (d *drift) node(was, is *cluster.Node) {

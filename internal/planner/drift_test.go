@@ -26,6 +26,7 @@ func driftPlan() *plan.Plan {
 	return &plan.Plan{Facts: driftFacts(), Hops: []plan.Hop{{
 		From: cluster.MustParseVersion("v1.33.13"), To: cluster.MustParseVersion("v1.34.4"), Etcd: cluster.MustParseVersion("3.6.5"),
 		Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{
+			{{ID: "pin", Kind: plan.KindPinEtcd, Args: map[string]string{"tag": "3.5.33-0"}}, {ID: "unpin", Kind: plan.KindUnpinEtcd, Args: map[string]string{"tag": "3.5.33-0"}}},
 			{{ID: "apply", Node: "cp-1", Kind: plan.KindCommand, Args: map[string]string{"component": "control-plane"}},
 				{ID: "etcd", Node: "cp-1", Kind: plan.KindCommand, Args: map[string]string{"component": "etcd"}}},
 			{{ID: "swap", Node: "w-1", Kind: plan.KindPackages, Args: map[string]string{"restart": "kubelet"}}},
@@ -38,6 +39,10 @@ func TestDrift(t *testing.T) {
 	static := func(component string, v cluster.Version) func(*cluster.Facts) {
 		return func(f *cluster.Facts) { f.Nodes[0].Static(component).Version = v }
 	}
+	tagged := func(tag string) func(*cluster.Facts) {
+		return func(f *cluster.Facts) { f.Kubeadm.EtcdImageTag, f.Kubeadm.ConfigDigest = tag, "sha256:tagged" }
+	}
+	const tag = "etcd.local.imageTag of ConfigMap kube-system/kubeadm-config"
 	tests := map[string]struct {
 		progress map[string]Progress
 		change   func(*cluster.Facts)
@@ -60,6 +65,17 @@ func TestDrift(t *testing.T) {
 		"our member was replaced":       {map[string]Progress{"etcd": Begun}, static("etcd", cluster.MustParseVersion("3.6.5")), nil},
 		"a mirror pod is absent":        {nil, func(f *cluster.Facts) { f.Nodes[0].StaticPods = nil }, nil},
 		"kubeadm-config was edited":     {nil, func(f *cluster.Facts) { f.Kubeadm.ConfigDigest = "sha256:x" }, []string{"ConfigMap kube-system/kubeadm-config"}},
+		"etcd was pinned by somebody":   {nil, tagged("3.5.33-0"), []string{"ConfigMap kube-system/kubeadm-config"}},
+		"our tag may be set":            {map[string]Progress{"pin": Begun}, tagged("3.5.33-0"), nil},
+		"our tag may not be set":        {map[string]Progress{"pin": Begun}, func(*cluster.Facts) {}, nil},
+		"our tag is set":                {map[string]Progress{"pin": Ended}, tagged("3.5.33-0"), nil},
+		"our tag was taken out":         {map[string]Progress{"pin": Ended}, func(*cluster.Facts) {}, []string{tag}},
+		"our tag was replaced":          {map[string]Progress{"pin": Ended}, tagged("3.6.5-0"), []string{tag}},
+		"our tag may be out again":      {map[string]Progress{"pin": Ended, "unpin": Begun}, func(*cluster.Facts) {}, nil},
+		"our tag may still be there":    {map[string]Progress{"pin": Ended, "unpin": Begun}, tagged("3.5.33-0"), nil},
+		"our tag is out again":          {map[string]Progress{"pin": Ended, "unpin": Ended}, func(*cluster.Facts) {}, nil},
+		"our tag came back":             {map[string]Progress{"pin": Ended, "unpin": Ended}, tagged("3.5.33-0"), []string{tag, "ConfigMap kube-system/kubeadm-config"}},
+		"something else was edited":     {map[string]Progress{"pin": Ended, "unpin": Ended}, func(f *cluster.Facts) { f.Kubeadm.ConfigDigest = "sha256:x" }, []string{"ConfigMap kube-system/kubeadm-config"}},
 		"kubeadm-config is ours":        {map[string]Progress{"apply": Begun}, func(f *cluster.Facts) { f.Kubeadm.ConfigDigest = "sha256:x" }, nil},
 	}
 	for name, tt := range tests {

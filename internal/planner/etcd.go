@@ -3,6 +3,7 @@ package planner
 import (
 	"fmt"
 
+	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -18,6 +19,9 @@ func (h *hopBuilder) earlyEtcd() ([]plan.Stage, error) {
 	tag, to, known := h.minor.EtcdBefore(h.state.kubeadmConfig.Line())
 	if pinned(h.facts) {
 		tag, to, known = h.facts.Kubeadm.EtcdImageTag, h.etcd, true
+	}
+	if _, hit := h.catalog.EtcdEdge(oldest, to); known && hit && h.raise != nil {
+		return nil, nil // the API servers that need more run already; see raise.go
 	}
 	if !known || to.Less(h.minor.EtcdMin()) {
 		return nil, targetError(h.to, TargetEtcd,
@@ -53,7 +57,7 @@ func (h *hopBuilder) etcdLanes(prefix string, to cluster.Version, image string) 
 	for i, n := range todo {
 		m := member{
 			nodeState: n, prefix: prefix, to: to, image: image, moves: moves,
-			first:       i == 0,
+			minor: h.minor, first: i == 0,
 			noWayBack:   moves && i == len(todo)-1 && h.changesEtcdMinor(to),
 			renewsAlone: !moves && h.options.CertificateRenewal,
 		}
@@ -61,7 +65,7 @@ func (h *hopBuilder) etcdLanes(prefix string, to cluster.Version, image string) 
 	}
 	if moves && h.changesEtcdMinor(to) {
 		last := todo[len(todo)-1].Name
-		h.notice(true, "when etcd on %s, the last old member, has moved to %s, the old etcd can no longer read the data: from there the way back is etcd's own downgrade procedure or a restore of the snapshot, which loses what was written since", last, to)
+		h.notice(true, "when etcd on %s, the last old member, has moved to %s, the old etcd can no longer read the data: from there `kup rollback` can take the hop back only by restoring the snapshot, which loses what was written since (etcd's own downgrade procedure is by hand)", last, to)
 	}
 	for _, n := range todo {
 		h.passed[n.Name] = true
@@ -106,10 +110,13 @@ func (n *nodeState) certificate(name string) *cluster.Certificate {
 // member is one member's turn.
 type member struct {
 	*nodeState
-	prefix      string
-	to          cluster.Version
-	image       string
-	moves       bool // the version changes
+	prefix string
+	to     cluster.Version
+	image  string
+	moves  bool // the version changes
+	// minor is that of the kubeadm that does it; keeps: it is the one on the node.
+	minor       catalog.Minor
+	keeps       bool
 	first       bool
 	noWayBack   bool
 	renewsAlone bool
@@ -127,20 +134,46 @@ func (h *hopBuilder) memberLane(m member) plan.Lane {
 	const stage = plan.EtcdStage
 	images := h.imagesStep(stage, m.nodeState, m.prefix+"images", "images-again", "check the etcd image once more", withSandbox(m.nodeState, []string{m.image, h.images.Pause}))
 	leader := h.moveLeader(stage, m.nodeState, m.prefix)
-	before := append(h.othersReady(m.nodeState), "etcd-healthy")
+	before := append(h.othersReady(m.nodeState), h.memberGates(m.nodeState)...)
 	if m.first {
 		before = append(before, "etcd-data-equal")
 	}
-	lane := h.kubeadmPackage(stage, m.nodeState)
+	var lane plan.Lane
+	if !m.keeps {
+		lane = h.kubeadmPackage(stage, m.nodeState)
+	}
 	lane = append(lane, images, leader)
 	return append(lane, h.aroundRestart(stage, m.nodeState, m.prefix, h.othersReady(m.nodeState), h.memberSteps(m, before))...)
 }
+
+// memberGates are asked before a member goes away.
+func (h *hopBuilder) memberGates(n *nodeState) []plan.GateID {
+	gates := h.healthyStore()
+	if len(h.state.members()) > 2 {
+		gates = append(gates, gate("etcd-quorum", n.Name, ""))
+	}
+	return gates
+}
+
+// healthyStore is asked of all members together. Whoever accepted a store that is
+// nearly full does not hear of it again.
+func (h *hopBuilder) healthyStore() []plan.GateID {
+	for _, rule := range quotaRules {
+		if _, accepted := h.policy.Accepted[rule]; accepted {
+			return []plan.GateID{"etcd-healthy"}
+		}
+	}
+	return []plan.GateID{"etcd-healthy", "etcd-below-quota"}
+}
+
+// quotaRules are preflight's about the same.
+var quotaRules = []string{"KUP-048", "KUP-170"}
 
 // memberSteps are kubeadm's turn on the member and, where it leaves the manifest
 // as it was, the renewal of the certificates it then leaves too.
 func (h *hopBuilder) memberSteps(m member, before []plan.GateID) plan.Lane {
 	const stage = plan.EtcdStage
-	s := h.command(stage, m.Name, m.prefix+"etcd", "etcd", h.minor.EtcdMember(h.options).Argv, upgradeTimeout)
+	s := h.command(stage, m.Name, m.prefix+"etcd", "etcd", m.minor.EtcdMember(h.options).Argv, upgradeTimeout)
 	s.Args["component"] = plan.ComponentEtcd
 	runs := m.to
 	if m.moves {
@@ -178,7 +211,7 @@ func (h *hopBuilder) renewals(m member) plan.Lane {
 		if c := m.certificate(name); c != nil && c.External {
 			continue
 		}
-		out = append(out, h.command(plan.EtcdStage, m.Name, m.prefix+"renew-"+name, "renew", h.minor.Renew(name).Argv, shortTimeout))
+		out = append(out, h.command(plan.EtcdStage, m.Name, m.prefix+"renew-"+name, "renew", m.minor.Renew(name).Argv, shortTimeout))
 	}
 	return out
 }

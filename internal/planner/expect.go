@@ -34,6 +34,27 @@ type expectation struct {
 	open    map[key][]cluster.Version // brought, perhaps, by steps that were begun since
 	config  bool                      // kubeadm's ConfigMaps are the plan's own by now
 	joined  map[string]bool           // nodes whose etcd member may have joined anew
+	pins    pins
+}
+
+// pins is what the plan's steps have made of etcd.local.imageTag so far.
+type pins struct {
+	begun   bool
+	settled string   // by the last step that ended
+	open    []string // perhaps, by steps that were begun since; empty: nothing is under way
+}
+
+// edited tells whether the ConfigMap may differ from the one planned for: what was
+// set is not known to be out again.
+func (p *pins) edited() bool { return len(p.open) > 0 || p.settled != "" }
+
+func (p *pins) note(tag string, how Progress) {
+	p.begun = true
+	if how == Begun {
+		p.open = append(p.open, tag)
+		return
+	}
+	p.settled, p.open = tag, nil
 }
 
 func expect(p *plan.Plan, progress func(string) Progress) expectation {
@@ -43,6 +64,9 @@ func expect(p *plan.Plan, progress func(string) Progress) expectation {
 		how := progress(s.ID)
 		if how == Untouched {
 			return true
+		}
+		if tag, sets := etcdTag(s); sets && how != TakenBack {
+			e.pins.note(tag, how)
 		}
 		e.config = e.config || rewritesConfig(s)
 		e.joined[s.Node] = e.joined[s.Node] || s.Kind == plan.KindRejoin || (how == TakenBack && k.what == effectEtcd)
@@ -72,6 +96,18 @@ func (e *expectation) allowed(k key, before cluster.Version) []cluster.Version {
 // rewritesConfig tells whether a step changes kubeadm's ConfigMaps.
 func rewritesConfig(s *plan.Step) bool {
 	return s.Kind == plan.KindObjects || (s.Kind == plan.KindCommand && s.Args["component"] == plan.ComponentControlPlane)
+}
+
+// etcdTag reads what a step makes of etcd.local.imageTag; empty: it takes it out.
+func etcdTag(s *plan.Step) (tag string, sets bool) {
+	switch s.Kind {
+	case plan.KindPinEtcd:
+		return s.Args["tag"], true
+	case plan.KindUnpinEtcd:
+		return "", true
+	default:
+		return "", false
+	}
 }
 
 // effect reads what a step moves out of the step itself.

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/kup-project/kup/pkg/cluster"
@@ -19,6 +20,8 @@ func TestDriftAlongAPlan(t *testing.T) {
 		{topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4"}, EachHop},
 		{topology{3, 2, "v1.33.13", "v3.5.26"}, []string{"v1.34.4", "v1.35.4", "v1.36.3"}, Fewest},
 		{topology{3, 2, "v1.30.14", ""}, []string{"v1.31.14", "v1.32.13"}, EachHop},
+		{topology{3, 2, "v1.33.13", "v3.5.24"}, []string{"v1.34.4", "v1.35.4"}, EachHop},
+		{topology{3, 0, "v1.36.3", ""}, []string{"v1.37.0"}, EachHop},
 	} {
 		targets := versions(tc.target...)
 		policy := testPolicy(targets...)
@@ -63,7 +66,13 @@ func play(f *cluster.Facts, h *plan.Hop, s *plan.Step) {
 			}
 		}
 	case s.Args["component"] == plan.ComponentEtcd:
-		n.Static("etcd").Version = h.Etcd
+		n.Static("etcd").Version = etcdAfter(h, s)
+	case s.Kind == plan.KindPinEtcd:
+		f.Kubeadm.EtcdImageTag = s.Args["tag"]
+		f.Kubeadm.ConfigDigest += "#"
+	case s.Kind == plan.KindUnpinEtcd:
+		f.Kubeadm.EtcdImageTag = ""
+		f.Kubeadm.ConfigDigest = strings.TrimSuffix(f.Kubeadm.ConfigDigest, "#")
 	case s.Args["restart"] == "kubelet":
 		n.Kubelet = h.To
 	}

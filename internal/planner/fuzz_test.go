@@ -43,6 +43,7 @@ func FuzzBuild(f *testing.F) {
 		if r.next() {
 			policy.Workers = Fewest
 		}
+		policy.Defragment = r.next()
 		p, err := Build(facts, targets, c, policy)
 		if err != nil {
 			var te *TargetError
@@ -60,6 +61,7 @@ func FuzzBuild(f *testing.F) {
 			checkHop(t, &p.Hops[i], facts)
 		}
 		checkSkew(t, &p, c)
+		checkEdges(t, &p, c)
 	})
 }
 
@@ -180,11 +182,12 @@ func checkEtcd(t *testing.T, h *plan.Hop) {
 			}
 			continue
 		}
-		lanes := st.Waves[0].Lanes
-		for i, lane := range lanes {
-			for _, s := range lane {
-				if s.WayBack == plan.WayBackNone && i != len(lanes)-1 {
-					t.Errorf("%s has no way back but is not the last member's", s.ID)
+		for k, w := range st.Waves {
+			for i, lane := range w.Lanes {
+				for _, s := range lane {
+					if s.WayBack == plan.WayBackNone && (k != len(st.Waves)-1 || i != len(w.Lanes)-1) {
+						t.Errorf("%s has no way back but is not the last member's", s.ID)
+					}
 				}
 			}
 		}

@@ -28,6 +28,10 @@ type Policy struct {
 	// default and should be the caller's.
 	CertificateRenewal bool
 
+	// Defragment has etcd's members defragmented once, before the first hop changes
+	// anything.
+	Defragment bool
+
 	Packages Packages
 	// EtcdBinaries says where releases for the members of an external etcd come from.
 	EtcdBinaries EtcdBinaries

@@ -20,7 +20,11 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	line := h.to.Line().String()
 	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
 	snapshot.Args["hop"] = line
-	snapshot = h.gated(snapshot, h.storeGates("etcd-healthy"), nil)
+	store := h.healthyStore()
+	if h.defragments {
+		store = []plan.GateID{"etcd-healthy"} // the quota is judged when the store is as small as it can be
+	}
+	snapshot = h.gated(snapshot, h.storeGates(store...), nil)
 	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
@@ -69,6 +73,9 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	fetch := reads(h.step(plan.KindFetch, plan.Prepare, n.Name, "fetch", "fetch", "download "+what+" "+h.revision))
 	fetch.Args = h.packageArgs(n, names...)
 	images := h.nodeImages(n)
+	if h.raise != nil && h.raise.low[n.Name] {
+		images = append(images, h.raise.image)
+	}
 	pull := h.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("pull %d images", len(images)), images)
 	return plan.Lane{backup, fetch, pull}
 }

@@ -164,7 +164,7 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	at := -1
 	for i := range u.Plan.Hops {
 		eachStep(&u.Plan.Hops[i], func(_ *plan.Stage, s *plan.Step) {
-			if s.Mutates && u.begun(s.ID) {
+			if s.Mutates && u.Begun(s.ID) {
 				at = i
 			}
 		})
@@ -199,8 +199,8 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	return r, true
 }
 
-// begun tells whether a step may have had an effect that stands.
-func (u Undone) begun(step string) bool {
+// Begun tells whether a step may have had an effect that stands.
+func (u Undone) Begun(step string) bool {
 	st := u.State.Steps[step]
 	return st.Attempt > 0 && st.Outcome != journal.Reopened
 }

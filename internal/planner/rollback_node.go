@@ -52,7 +52,7 @@ func (r *rollback) openLane(stage plan.StageName, lane plan.Lane) (openLane, boo
 	for i := range lane {
 		s := &lane[i]
 		l.ended = l.ended && r.undone.State.Steps[s.ID].Outcome == journal.Done
-		if !r.undone.begun(s.ID) {
+		if !r.undone.Begun(s.ID) {
 			continue
 		}
 		l.steps = append(l.steps, s.ID)

@@ -16,6 +16,8 @@ type state struct {
 	// fresh is true once a whole hop was planned: nothing of the next one can
 	// have been done before the plan.
 	fresh bool
+	// defragmented is true once the plan has it.
+	defragmented bool
 }
 
 type nodeState struct {

@@ -18,7 +18,7 @@ func etcdRules() []Rule {
 		{"KUP-045", "etcd goes up one minor at a time", Block, faq, checkEtcdMinors},
 		{"KUP-046", "etcd can be brought to what the API server needs", Block, "kubernetes cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion", checkEtcdMin},
 		{"KUP-047", "every control plane has its etcd member", Block, faq, checkMemberNodes},
-		{"KUP-048", "etcd's store is well below its quota", Warn, "https://etcd.io/docs/latest/op-guide/maintenance/#space-quota", checkQuota},
+		{"KUP-048", "etcd's store is well below its quota", Block, "https://etcd.io/docs/latest/op-guide/maintenance/#space-quota", checkQuota},
 		{"KUP-049", "an external etcd can be upgraded member by member", Block, "https://etcd.io/docs/latest/op-guide/maintenance/; what kup cannot snapshot and gate it does not upgrade", checkExternal},
 	}
 }
@@ -39,15 +39,30 @@ type etcdStep struct {
 	hop
 	minor       catalog.Minor
 	running, to cluster.Version
+	// edge is what the step from running to the target asks for first, when short.
+	edge  catalog.Edge
+	short bool
+	// raised: the plan brings the members there before.
+	raised bool
+}
+
+// leaves is the version that the members leave for the target's.
+func (s etcdStep) leaves() cluster.Version {
+	if s.raised {
+		return s.edge.Raised()
+	}
+	return s.running
 }
 
 // etcdSteps follows etcd along the path: a hop brings what kubeadm of its target
-// deploys, or the pinned version, and never takes it back.
+// deploys, or the pinned version, and never takes it back. Where nobody pins etcd, the
+// plan raises it within its minor first where that is needed.
 func (in Input) etcdSteps() []etcdStep {
 	running := in.oldestEtcd()
 	if running.IsZero() || in.Facts.Etcd.Topology == "external" {
 		return nil
 	}
+	pin, pinned := in.Facts.Kubeadm.EtcdImageTag, in.Facts.Kubeadm.EtcdImageTag != ""
 	var out []etcdStep
 	for _, h := range in.hops() {
 		m, known := in.Catalog.Minor(h.to.Line())
@@ -55,28 +70,40 @@ func (in Input) etcdSteps() []etcdStep {
 			break
 		}
 		_, to, _ := m.Etcd(h.to)
-		if pin, err := catalog.TagVersion(in.Facts.Kubeadm.EtcdImageTag); err == nil {
-			to = pin
+		if v, err := catalog.TagVersion(pin); pinned && err == nil {
+			to = v
 		}
 		if to.Less(running) {
 			to = running
 		}
-		out = append(out, etcdStep{h, m, running, to})
+		s := etcdStep{hop: h, minor: m, running: running, to: to}
+		s.edge, s.short = in.Catalog.EtcdEdge(running, to)
+		s.raised = s.short && !pinned
+		out = append(out, s)
 		running = to
 	}
 	return out
 }
 
+// checkEtcdEdge blocks where the plan cannot raise etcd itself: whoever pins its image
+// keeps kubeadm, and with it kup, from choosing another.
 func checkEtcdEdge(in Input) []Finding {
 	var out []Finding
 	for _, s := range in.etcdSteps() {
-		if edge, hit := in.Catalog.EtcdEdge(s.running, s.to); hit {
-			out = append(out, Finding{
-				Hop: s.name, Object: "etcd",
-				Why: fmt.Sprintf("it goes from %s to %s, and before %s it must be at %s or newer: %s", s.running, s.to, edge.To, edge.AtLeast, edge.Why),
-				Fix: fmt.Sprintf("at %s, set etcd.local.imageTag in the ConfigMap kubeadm-config to %s-0 or newer, run `kubeadm upgrade node phase control-plane` on each control plane, then remove the tag (see %s)", s.from.Line(), edge.AtLeast.Bare(), edge.Source),
-			})
+		f := Finding{
+			Hop: s.name, Object: "etcd",
+			Why: fmt.Sprintf("it goes from %s to %s, and before %s it must be at %s or newer: %s", s.running, s.to, s.edge.To, s.edge.AtLeast, s.edge.Why),
 		}
+		switch {
+		case s.raised:
+			f.Severity = Info
+			f.Fix = fmt.Sprintf("nothing: the plan brings it to %s first; its image (%s) is pulled before anything changes, so a mirror must have it", s.edge.Raised(), s.edge.Raise)
+		case s.short:
+			f.Fix = fmt.Sprintf("take etcd.local.imageTag (%s) out of the ConfigMap kube-system/kubeadm-config, and a new plan brings etcd to %s first (see %s)", in.Facts.Kubeadm.EtcdImageTag, s.edge.Raised(), s.edge.Source)
+		default:
+			continue
+		}
+		out = append(out, f)
 	}
 	return out
 }
@@ -139,7 +166,7 @@ func checkEtcdMinors(in Input) []Finding {
 func checkEtcdMin(in Input) []Finding {
 	var out []Finding
 	for _, s := range in.etcdSteps() {
-		if !s.running.Less(s.minor.EtcdMin()) {
+		if !s.leaves().Less(s.minor.EtcdMin()) {
 			continue
 		}
 		_, first, known := s.minor.EtcdBefore(s.from.Line())
@@ -182,8 +209,14 @@ func checkMemberNodes(in Input) []Finding {
 func checkQuota(in Input) []Finding {
 	var out []Finding
 	for _, m := range in.Facts.Etcd.Members {
-		if m.Quota > 0 && m.DBSize > m.Quota/10*8 {
-			out = append(out, Finding{Object: "etcd member " + m.Name, Why: fmt.Sprintf("its store is %d%% full", m.DBSize*100/m.Quota), Fix: "compact and defragment, one member at a time, before the upgrade"})
+		if m.Quota <= 0 {
+			continue // see checkManifestQuota
+		}
+		if full, _ := m.Full(in.Defragment); full > cluster.EtcdNearlyFull {
+			out = append(out, Finding{
+				Object: "etcd member " + m.Name, Why: fmt.Sprintf("its store is %d%% full", full),
+				Fix: "compact and defragment, one member at a time, before the upgrade, or have the plan begin with that: etcd.defragment: true in the inventory",
+			})
 		}
 	}
 	return out

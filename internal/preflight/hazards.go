@@ -17,7 +17,7 @@ func hazardRules() []Rule {
 		known    = "the catalog of this kup: internal/catalog/data/hazards.yaml names the source of every row"
 	)
 	return []Rule{
-		{"KUP-170", "etcd's store is below its quota where etcd does not tell it", Warn, quota, checkManifestQuota},
+		{"KUP-170", "etcd's store is below its quota where etcd does not tell it", Block, quota, checkManifestQuota},
 		{"KUP-171", "etcd members run one version", Warn, upgrades, checkEtcdMixed},
 		{"KUP-172", "etcd's pinned image is a release", Warn, "https://github.com/etcd-io/etcd/tree/main/CHANGELOG", checkPinnedRelease},
 		{"KUP-173", "no etcd on the way loses data", Block, "https://github.com/etcd-io/etcd/tree/main/CHANGELOG", checkEtcdHazards},
@@ -26,9 +26,6 @@ func hazardRules() []Rule {
 		{"KUP-190", "the present minor is at its newest patch", Info, skewPolicy + "#supported-component-upgrade-order", checkNewestPatch},
 	}
 }
-
-// etcdQuota is etcd's own quota when no flag sets one.
-const etcdQuota = 2 << 30
 
 // checkManifestQuota judges members older than 3.6, which do not say their quota,
 // by their manifest.
@@ -41,15 +38,16 @@ func checkManifestQuota(in Input) []Finding {
 		}
 		quota, by := state.EtcdManifest.Quota, "--quota-backend-bytes"
 		if quota <= 0 {
-			quota, by = etcdQuota, "etcd's default"
+			quota, by = cluster.DefaultEtcdQuota, "etcd's default"
 		}
-		if m.DBSize <= quota/10*8 {
+		m.ManifestQuota = quota
+		if full, _ := m.Full(in.Defragment); full <= cluster.EtcdNearlyFull {
 			continue
 		}
 		out = append(out, Finding{
 			Object: "etcd member " + m.Name,
 			Why:    fmt.Sprintf("its store takes %s of %s (%s); when it is full, nothing can be written any more", bytes(uint64(m.DBSize)), bytes(uint64(quota)), by),
-			Fix:    "compact and defragment, one member at a time and none while another catches up: etcdctl --endpoints=<this member> defrag; or raise the quota in kubeadm's configuration",
+			Fix:    "compact and defragment, one member at a time and none while another catches up: etcdctl --endpoints=<this member> defrag, or etcd.defragment: true in the inventory; or raise the quota in kubeadm's configuration",
 		})
 	}
 	return out

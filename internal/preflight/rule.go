@@ -46,6 +46,8 @@ type Input struct {
 	// CertificateRenewal and PatchesDir are the inventory's wishes for kubeadm.
 	CertificateRenewal bool
 	PatchesDir         string
+	// Defragment is true when the plan begins with a defragmentation of etcd.
+	Defragment bool
 	// Drains say what the drain of a node may lose, by node; one that is not named
 	// is drained with kup's defaults.
 	Drains map[string]drainsim.Drain

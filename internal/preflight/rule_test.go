@@ -187,6 +187,10 @@ func cases() []ruleCase {
 			at(in, "v1.33.13", "v3.5.26")
 			in.Path = path("v1.34.4", "v1.35.4", "v1.36.3", "v1.37.0")
 		}},
+		{"KUP-040", "pinned past the edge", func(in *Input) {
+			at(in, "v1.33.13", "v3.5.24")
+			in.Facts.Kubeadm.EtcdImageTag = "3.6.5-0"
+		}},
 		{"KUP-041", "a member ill", func(in *Input) {
 			in.Facts.Etcd.Members[1].Healthy, in.Facts.Etcd.Members[1].Problem = false, "no leader"
 		}},
@@ -334,17 +338,60 @@ func TestFindingsAreComplete(t *testing.T) {
 func TestAccepted(t *testing.T) {
 	in := clean(t)
 	at(&in, "v1.33.13", "v3.5.24")
+	in.Facts.Kubeadm.EtcdImageTag = "3.6.5-0"
 	in.Facts.Node("w-1").Cordoned = true
 	if !Blocked(Check(in)) {
-		t.Fatal("etcd 3.5.24 into 3.6 does not block")
+		t.Fatal("etcd 3.5.24 pinned to 3.6 does not block")
 	}
 	in.Accepted = map[string]string{"KUP-040": "restored aside on Friday"}
 	got := Check(in)
-	if len(got) != 2 || got[0].Rule != "KUP-024" || got[0].Severity != Block || got[0].Accepted != "" {
+	if len(got) != 3 || got[0].Rule != "KUP-024" || got[0].Severity != Block || got[0].Accepted != "" {
 		t.Errorf("another rule's block was let through:\n%s", list(got))
 	}
 	if got[1].Severity != Warn || got[1].Accepted != "restored aside on Friday" {
 		t.Errorf("accepted, and still:\n%s", list(got))
+	}
+}
+
+// What the plan sees to itself is told and does not block; what it cannot does.
+func TestEtcdEdgeBlocksWhereThePlanCannotRaise(t *testing.T) {
+	for name, tc := range map[string]struct {
+		etcd, pin string
+		want      Severity // empty: nothing is found
+	}{
+		"at the edge":            {"v3.5.26", "", ""},
+		"raised by the plan":     {"v3.5.24", "", Info},
+		"pinned past the edge":   {"v3.5.24", "3.6.5-0", Block},
+		"pinned where it stands": {"v3.5.24", "3.5.24-0", ""},
+		"below the API server's": {"v3.5.21", "", Info},
+	} {
+		in := clean(t)
+		at(&in, "v1.33.13", tc.etcd)
+		in.Facts.Kubeadm.EtcdImageTag = tc.pin
+		var got Severity
+		for _, f := range Check(in) {
+			switch f.Rule {
+			case "KUP-040":
+				got = f.Severity
+			case "KUP-046":
+				t.Errorf("%s: %s", name, f.Why)
+			}
+		}
+		if got != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
+// A defragmentation that the plan begins with is taken for done.
+func TestQuotaIsJudgedAfterTheDefragmentation(t *testing.T) {
+	for _, defragment := range []bool{false, true} {
+		in := clean(t)
+		in.Defragment = defragment
+		in.Facts.Etcd.Members[0].DBSize, in.Facts.Etcd.Members[0].DBSizeInUse = 1900<<20, 200<<20
+		if got := Blocked(Check(in)); got == defragment {
+			t.Errorf("defragment %t: blocked %t", defragment, got)
+		}
 	}
 }
 

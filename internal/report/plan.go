@@ -15,10 +15,16 @@ import (
 func Plan(w io.Writer, p *plan.Plan) error {
 	var b strings.Builder
 	summary(&b, p)
+	if p.Rollback != nil {
+		refusals(&b, p.Rollback)
+	}
 	for i := range p.Hops {
 		hop(&b, i+1, &p.Hops[i])
 	}
 	notices(&b, p)
+	if p.Rollback != nil {
+		losses(&b, p.Rollback.Losses)
+	}
 	_, err := io.WriteString(w, printableLines(b.String()))
 	return err
 }
@@ -37,6 +43,10 @@ func summary(b *strings.Builder, p *plan.Plan) {
 	b.WriteString("\n")
 	if len(p.Hops) == 0 {
 		b.WriteString("Nothing to do: the cluster is at the target.\n")
+		return
+	}
+	if p.Rollback != nil {
+		takesBack(b, p)
 		return
 	}
 	fmt.Fprintf(b, "Target %s: %s, about %s (%s)\n", p.Hops[len(p.Hops)-1].To, count(len(p.Hops), "hop"), Duration(p.Estimate()), estimates(p))

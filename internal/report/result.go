@@ -14,14 +14,18 @@ const ResultFile = "report.json"
 
 // Result is a run as it ended, for programs.
 type Result struct {
-	Run     string    `json:"run"`
-	Plan    string    `json:"plan"`
-	Outcome string    `json:"outcome"` // done, failed, stopped
-	Error   string    `json:"error,omitempty"`
-	From    string    `json:"from"`
-	To      string    `json:"to"`
-	Began   time.Time `json:"began"`
-	Ended   time.Time `json:"ended"`
+	Run     string `json:"run"`
+	Plan    string `json:"plan"`
+	Outcome string `json:"outcome"` // done, failed, stopped, rolled-back
+	Error   string `json:"error,omitempty"`
+	// Undoes is the run that this one took back, and Scope how far; empty: it was an
+	// upgrade.
+	Undoes string    `json:"undoes,omitempty"`
+	Scope  string    `json:"scope,omitempty"`
+	From   string    `json:"from"`
+	To     string    `json:"to"`
+	Began  time.Time `json:"began"`
+	Ended  time.Time `json:"ended"`
 	// Where the wall time went, in seconds; see Spent for how it is counted.
 	WallSeconds    float64 `json:"wallSeconds"`
 	RemoteSeconds  float64 `json:"remoteSeconds"`
@@ -59,6 +63,8 @@ func WriteResult(w io.Writer, r *Result) error {
 	switch r.Outcome {
 	case "done":
 		fmt.Fprintf(&b, "\nDone: %s → %s in %s\n", r.From, r.To, seconds(r.WallSeconds))
+	case "rolled-back":
+		fmt.Fprintf(&b, "\nRolled back (scope %s): %s → %s in %s\n", r.Scope, r.From, r.To, seconds(r.WallSeconds))
 	case "stopped":
 		fmt.Fprintf(&b, "\nStopped after %s\n", seconds(r.WallSeconds))
 	default:

@@ -226,7 +226,7 @@ func TestLocal(t *testing.T) {
 func TestEveryKindHasARunner(t *testing.T) {
 	runners := New(newWorld(t, nil).Deps)
 	for _, k := range []plan.Kind{plan.KindSnapshot, plan.KindBackup, plan.KindBaseline, plan.KindFetch, plan.KindImages, plan.KindPackages,
-		plan.KindCommand, plan.KindMoveLeader, plan.KindCordon, plan.KindDrain, plan.KindUncordon, plan.KindLocal, plan.KindCompare} {
+		plan.KindCommand, plan.KindMoveLeader, plan.KindPinEtcd, plan.KindUnpinEtcd, plan.KindDefragment, plan.KindCordon, plan.KindDrain, plan.KindUncordon, plan.KindLocal, plan.KindCompare} {
 		if runners[k] == nil {
 			t.Errorf("no runner for %s", k)
 		}

@@ -74,9 +74,12 @@ type Deps struct {
 	Members      Members
 	Membership   Membership
 	Hashes       StoreHashes
+	EtcdTag      EtcdTag
+	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
-	Local        Local // may be nil when no plan has local steps
+	Local        Local  // may be nil when no plan has local steps
+	Undone       Undone // may be nil when the plan takes nothing back
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -111,5 +114,9 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindEtcdFetch:     &etcdFetch{executions: x},
 		plan.KindEtcdSwap:      &etcdSwap{executions: x},
 		plan.KindEtcdReturn:    &etcdReturn{executions: x},
+		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
+		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
+		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
+		plan.KindReopen:        &reopen{undone: d.Undone},
 	}
 }

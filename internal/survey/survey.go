@@ -84,6 +84,7 @@ func Survey(ctx context.Context, in Input) (cluster.Facts, cluster.Scan, error) 
 	if err := s.survey(ctx); err != nil {
 		return cluster.Facts{}, cluster.Scan{}, err
 	}
+	s.quotas()
 	slices.Sort(s.facts.Unchecked)
 	slices.Sort(s.scan.Unchecked)
 	s.facts.At = time.Now().UTC()
@@ -176,6 +177,20 @@ func (s *survey) deprecated(ctx context.Context) error {
 	defer s.mutex.Unlock()
 	s.facts.DeprecatedRequests = requests
 	return nil
+}
+
+// quotas tells of the members that do not say their quota what they are started with.
+func (s *survey) quotas() {
+	for i := range s.facts.Etcd.Members {
+		m := &s.facts.Etcd.Members[i]
+		state := s.scan.HostStates[m.Node]
+		if m.Quota > 0 || state == nil || state.EtcdManifest == nil {
+			continue
+		}
+		if m.ManifestQuota = state.EtcdManifest.Quota; m.ManifestQuota <= 0 {
+			m.ManifestQuota = cluster.DefaultEtcdQuota
+		}
+	}
 }
 
 // etcd connects to the store and reads it.

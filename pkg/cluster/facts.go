@@ -167,6 +167,30 @@ type Etcd struct {
 	Alarms   []string `json:"alarms,omitempty"`
 }
 
+// DefaultEtcdQuota is the size at which etcd stops taking writes when no flag sets
+// another, in bytes.
+const DefaultEtcdQuota = 2 << 30
+
+// Full tells how much of its quota, in hundredths, the member's store takes; with
+// what a defragmentation would leave where that is asked for. False: not known.
+func (m *Member) Full(defragmented bool) (percent int64, known bool) {
+	size, quota := m.DBSize, m.Quota
+	if defragmented && m.DBSizeInUse > 0 {
+		size = m.DBSizeInUse
+	}
+	if quota <= 0 {
+		quota = m.ManifestQuota
+	}
+	if quota <= 0 {
+		return 0, false
+	}
+	return int64(float64(size) / float64(quota) * 100), true
+}
+
+// EtcdNearlyFull is how much of its quota, in hundredths, a store may take before an
+// upgrade: kubeadm copies it, and an upgrade writes more than a quiet day.
+const EtcdNearlyFull = 80
+
 // Member is one etcd member.
 type Member struct {
 	ID        string  `json:"id"` // hexadecimal
@@ -178,9 +202,14 @@ type Member struct {
 	Healthy   bool    `json:"healthy"`
 	Learner   bool    `json:"learner,omitempty"`
 	Leader    bool    `json:"leader,omitempty"`
-	DBSize    int64   `json:"dbSize"` // bytes
-	Quota     int64   `json:"quota,omitempty"`
-	Problem   string  `json:"problem,omitempty"`
+	DBSize    int64   `json:"dbSize"`          // bytes
+	Quota     int64   `json:"quota,omitempty"` // bytes, as the member says, from 3.6 on
+	// DBSizeInUse are the bytes that a defragmentation would leave.
+	DBSizeInUse int64 `json:"dbSizeInUse,omitempty"`
+	// ManifestQuota is what the member is started with, for those that do not say
+	// their quota: its flag's value, or etcd's default; 0: not known.
+	ManifestQuota int64  `json:"manifestQuota,omitempty"`
+	Problem       string `json:"problem,omitempty"`
 }
 
 // Budget is a PodDisruptionBudget.

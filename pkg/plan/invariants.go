@@ -72,6 +72,7 @@ func (v *validator) hop(i int) {
 		for k := range st.Waves {
 			saved = v.wave(h, st, k, saved)
 		}
+		v.pins(h, st)
 	}
 }
 
@@ -92,6 +93,32 @@ func (v *validator) stageOrder(h *Hop) {
 			return
 		}
 		at++
+	}
+}
+
+// pins checks that an image tag which the plan pins etcd to is taken out again in
+// the same stage: kubeadm would leave etcd there in every later hop.
+func (v *validator) pins(h *Hop, st *Stage) {
+	pinned := ""
+	for i := range st.Waves {
+		for _, lane := range st.Waves[i].Lanes {
+			for _, s := range lane {
+				tag := s.Args["tag"]
+				switch {
+				case s.Kind == KindPinEtcd && (tag == "" || pinned != ""):
+					v.add("step %s: its tag is missing, or etcd is pinned to %s already", s.ID, pinned)
+				case s.Kind == KindPinEtcd:
+					pinned = tag
+				case s.Kind == KindUnpinEtcd && (tag == "" || tag != pinned):
+					v.add("step %s takes out the tag %q, and the plan pins etcd to %q", s.ID, tag, pinned)
+				case s.Kind == KindUnpinEtcd:
+					pinned = ""
+				}
+			}
+		}
+	}
+	if pinned != "" {
+		v.add("hop to %s: stage %s leaves etcd pinned to %s", h.To, st.Name, pinned)
 	}
 }
 
@@ -186,6 +213,9 @@ func (k Kind) known() bool {
 		KindRehearse,
 		KindRestorable,
 		KindRestoreMember,
+		KindPinEtcd,
+		KindUnpinEtcd,
+		KindDefragment,
 		KindEtcdFetch,
 		KindEtcdSwap,
 		KindEtcdReturn:
@@ -196,7 +226,7 @@ func (k Kind) known() bool {
 
 func (w WayBack) known() bool {
 	switch w {
-	case WayBackNothing, WayBackNode, WayBackRestore, WayBackNone:
+	case WayBackNothing, WayBackNode, WayBackEdit, WayBackRestore, WayBackNone:
 		return true
 	}
 	return false
@@ -215,13 +245,13 @@ const (
 // names a hop by its minor (1.34), false for an exact one (v1.34.4).
 func gateForm(name string) (subject, version need, hop, known bool) {
 	switch name {
-	case "apiservers-ready", "etcd-healthy", "etcd-data-equal", "dns-answers", "admission-available":
+	case "apiservers-ready", "etcd-healthy", "etcd-below-quota", "etcd-data-equal", "dns-answers", "admission-available":
 		return absent, absent, false, true
 	case "apiservers-at":
 		return absent, required, true, true
 	case "static-pods", "etcd-member":
 		return required, required, false, true
-	case "others-ready":
+	case "others-ready", "etcd-quorum":
 		return required, absent, false, true
 	case "certificates-renewed":
 		return optional, required, true, true

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,9 @@ func TestValidate(t *testing.T) {
 				}
 			}
 		}, `node "w-2" is not among`},
+		"a pin that stays":    {func(p *Plan) { pinStage(p, KindPinEtcd) }, "leaves etcd pinned to 3.5.33-0"},
+		"an unpin alone":      {func(p *Plan) { pinStage(p, KindUnpinEtcd) }, `pins etcd to ""`},
+		"a pin on a pin":      {func(p *Plan) { pinStage(p, KindPinEtcd, KindPinEtcd) }, "pinned to 3.5.33-0 already"},
 		"a malformed gate":    {func(p *Plan) { first(p, KindDrain).After = []GateID{"node-ready"} }, "the node is missing"},
 		"a gate of no node":   {func(p *Plan) { first(p, KindDrain).Before = []GateID{"others-ready:cp-9"} }, `node "cp-9"`},
 		"a gate nobody knows": {func(p *Plan) { first(p, KindDrain).Before = []GateID{"moon-full"} }, "unknown gate"},
@@ -75,11 +79,36 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// pinStage puts steps that pin etcd before the etcd stage's own.
+func pinStage(p *Plan, kinds ...Kind) {
+	for i := range p.Hops[0].Stages {
+		st := &p.Hops[0].Stages[i]
+		if st.Name != EtcdStage {
+			continue
+		}
+		var lane Lane
+		for j, k := range kinds {
+			id := fmt.Sprintf("%s/etcd/pin-%d", p.Hops[0].To.Line(), j)
+			lane = append(lane, Step{ID: id, Kind: k, WayBack: WayBackEdit, Mutates: true, Args: map[string]string{"tag": "3.5.33-0"}})
+		}
+		st.Waves = append([]Wave{{Parallel: 1, Lanes: []Lane{lane}}}, st.Waves...)
+	}
+}
+
+func TestValidatePins(t *testing.T) {
+	p := sound(t)
+	pinStage(p, KindPinEtcd, KindUnpinEtcd)
+	if err := Validate(p); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestGateForms(t *testing.T) {
 	for id, good := range map[GateID]bool{
 		"apiservers-ready": true, "apiservers-ready:cp-1": false,
 		"apiservers-at:@1.34": true, "apiservers-at:@v1.34.4": false, "apiservers-at": false,
 		"static-pods:cp-1@v1.34.4": true, "static-pods:cp-1": false, "static-pods:@v1.34.4": false, "static-pods:cp-1@1.34": false,
+		"etcd-quorum:cp-1": true, "etcd-quorum": false, "etcd-below-quota": true, "etcd-below-quota:cp-1": false,
 		"etcd-healthy": true, "etcd-member:cp-1@v3.6.5": true, "etcd-data-equal": true,
 		"others-ready:cp-1": true, "others-ready": false, "others-ready:cp-1@v1.34.4": false,
 		"certificates-renewed:cp-1@1.34": true, "certificates-renewed:@1.34": true, "certificates-renewed:cp-1": false,

@@ -70,6 +70,16 @@ const (
 	// KindMoveLeader moves etcd's leadership off the node's member. Args: member.
 	// Truth: the etcd cluster.
 	KindMoveLeader Kind = "move-leader"
+	// KindPinEtcd sets etcd.local.imageTag in the ConfigMap kube-system/kubeadm-config,
+	// from which kubeadm deploys etcd. Cluster step. Args: tag. Truth: the API.
+	KindPinEtcd Kind = "pin-etcd"
+	// KindUnpinEtcd takes it out again. Cluster step. Args: tag, the one that
+	// KindPinEtcd set; another one is not the plan's to remove. Truth: the API.
+	KindUnpinEtcd Kind = "unpin-etcd"
+	// KindDefragment gives the free space in the node's etcd member's store back to
+	// the disk; the member does not answer meanwhile. Args: member. Truth: none; what
+	// was begun is done again.
+	KindDefragment Kind = "defragment"
 	// KindCordon marks the node unschedulable. Args: found (how the node is to be left in
 	// the end, [FoundCordoned] or [FoundSchedulable]; empty: as the step finds it). Truth:
 	// the API.

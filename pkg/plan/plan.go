@@ -125,6 +125,9 @@ const (
 	WayBackNothing WayBack = "nothing"
 	// WayBackNode: the node's own backup undoes it.
 	WayBackNode WayBack = "node-backup"
+	// WayBackEdit: the step edited one object of the API, and taking the edit out
+	// again undoes it.
+	WayBackEdit WayBack = "edit"
 	// WayBackRestore: only restoring the snapshot undoes it.
 	WayBackRestore WayBack = "restore"
 	// WayBackNone: a point of no return for the data written after it.

@@ -111,7 +111,9 @@ func (c *Cluster) supply() error {
 			return err
 		}
 	}
-	c.registry.Add("registry.k8s.io/etcd:" + c.layout.Etcd.Bare() + "-0")
+	for _, tag := range append(c.known.EtcdRaises(), c.layout.Etcd.Bare()+"-0") {
+		c.registry.Add("registry.k8s.io/etcd:" + tag)
+	}
 	return nil
 }
 

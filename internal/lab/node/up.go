@@ -26,7 +26,7 @@ type bringUp struct {
 	store   *artifact.Store
 	bundles []artifact.Bundle // the starting release's first
 	etcd    []artifact.EtcdRelease
-	depot   string            // the depot program's path
+	depot   string // the depot program's path
 	keyring []byte
 	privs   []string
 	keys    sshFiles

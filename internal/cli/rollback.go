@@ -1,0 +1,281 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+type rollbackOptions struct {
+	scope   string
+	nodes   []string
+	losses  bool
+	yes     bool
+	notices bool
+	out     string
+	output  string
+}
+
+// scopeAuto takes the least costly way that works.
+const scopeAuto = "auto"
+
+func newRollback(sys *system, g *global) *cobra.Command {
+	o := &rollbackOptions{}
+	c := &cobra.Command{
+		Use:   "rollback",
+		Short: "Take the last run back, the least costly way that works",
+		Long: `rollback takes back what the last run of this cluster did, by a plan of its own that is
+shown, asked for, journalled and resumable like an upgrade's. It builds on the run's
+journal and on the backups and the snapshot that the run made, and works from every
+machine that reaches the control planes over SSH.
+
+Scopes, the least costly first:
+  node   nodes whose steps did not end go back; the rest of the hop stands, and
+         kup apply --resume goes on when the cause is mended
+  hop    everything but etcd goes back one minor; what was written since stays
+  data   everything goes back, and the hop's snapshot is restored: what was written
+         since is lost
+
+auto takes the first that works, and says why those before it do not. A plan that loses
+data says what, by namespace, kind and name, and needs --accept-data-loss.
+
+Exit status 5 when it is rolled back, 4 when it stopped on the way: kup rollback goes on.
+An unfinished rollback is gone on with, whatever is asked for.`,
+		Example: `  kup rollback
+  kup rollback --node w-3
+  kup rollback --scope hop --out back.json    look at it only
+  kup rollback --scope data --accept-data-loss --yes`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runRollback(c.Context(), sys, g, o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.scope, "scope", scopeAuto, "how far: auto, node, hop or data")
+	f.StringArrayVar(&o.nodes, "node", nil, "take this node back, though its steps ended (may be repeated; scope node)")
+	f.BoolVar(&o.losses, "accept-data-loss", false, "accept that what the plan lists is lost")
+	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
+	f.BoolVar(&o.notices, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
+	f.StringVar(&o.out, "out", "", "write the plan to this file and change nothing")
+	f.StringVarP(&o.output, "output", "o", "text", "the plan as text or json")
+	return c
+}
+
+// check reads the flags.
+func (o *rollbackOptions) check() error {
+	if o.output != "text" && o.output != "json" {
+		return &usageError{err: fmt.Errorf("output %q: want text or json", o.output)}
+	}
+	if o.scope != scopeAuto && !slices.Contains(plan.Scopes(), plan.Scope(o.scope)) {
+		return &usageError{err: fmt.Errorf("scope %q: want auto, node, hop or data", o.scope), hint: "auto takes the least costly way that works"}
+	}
+	if len(o.nodes) > 0 {
+		if o.scope != scopeAuto && o.scope != string(plan.ScopeNode) {
+			return &usageError{err: fmt.Errorf("--node is of scope node, not of %s", o.scope), hint: "leave one of them out"}
+		}
+		o.scope = string(plan.ScopeNode)
+	}
+	return nil
+}
+
+func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	looking, done := sys.untilStop(ctx)
+	defer done()
+	s, err := openOffline(sys, g, true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	apiErr := s.connect(looking)
+	if apiErr != nil && !unanswered(apiErr) {
+		return apiErr
+	}
+	last, err := s.find(looking)
+	if errors.Is(err, errNoRun) {
+		return errors.Join(&usageError{err: errors.New(errNoRun.Error() + " or on a control plane, so there is nothing to take back"), hint: "kup history"}, apiErr)
+	}
+	if err != nil {
+		return err
+	}
+	if last.undoes() != "" && !last.over() {
+		return s.goOnBack(ctx, looking, last, o, apiErr)
+	}
+	u, err := s.undoable(looking, last)
+	if err != nil {
+		return err
+	}
+	if apiErr == nil {
+		if err := s.sameCluster(looking, u.plan); err != nil {
+			return err
+		}
+	}
+	p, err := s.planBack(looking, u, o, apiErr)
+	if err != nil {
+		return err
+	}
+	if err := o.show(sys, p); err != nil || o.out != "" {
+		return err
+	}
+	if err := agreeBack(ctx, sys, p, o); err != nil {
+		return err
+	}
+	return s.executeBack(ctx, &runRecord{id: newRunID(time.Now()), plan: p, above: max(u.state.Epoch, last.state.Epoch)})
+}
+
+// show prints the plan, or writes it to a file.
+func (o *rollbackOptions) show(sys *system, p *plan.Plan) error {
+	var err error
+	if o.output == "json" {
+		err = printJSON(sys.out, p)
+	} else {
+		err = report.Plan(sys.out, p)
+	}
+	if err != nil || o.out == "" {
+		return err
+	}
+	content, err := plan.Encode(p)
+	if err == nil {
+		err = writeDurably(o.out, content)
+	}
+	if err != nil {
+		return &usageError{err: err, hint: "give a file that can be written with --out"}
+	}
+	return nil
+}
+
+// agreeBack asks for the plan as apply does, and for what it loses before that.
+func agreeBack(ctx context.Context, sys *system, p *plan.Plan, o *rollbackOptions) error {
+	if n := len(p.Rollback.Losses); n > 0 && !o.losses {
+		return &usageError{
+			err:  fmt.Errorf("this rollback loses data: %d entries, listed above; nothing was touched", n),
+			hint: "read the list, then pass --accept-data-loss too",
+		}
+	}
+	return agree(ctx, sys, p, &applyOptions{yes: o.yes, notices: o.notices})
+}
+
+// undoable gives the run that can be taken back, as all who know it have it: the last
+// one, or, after a rollback of single nodes, the one that it took them back from.
+func (s *session) undoable(ctx context.Context, last *runRecord) (*runRecord, error) {
+	u := last
+	if id := last.undoes(); id != "" {
+		var err error
+		if u, err = s.findNamed(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	if by, back := u.state.RolledBack(); back {
+		return nil, &usageError{err: fmt.Errorf("run %s was rolled back as a whole already, by run %s", u.id, by), hint: "plan anew: kup plan"}
+	}
+	return u, nil
+}
+
+// findNamed gives a run of that name as this machine and the control planes know it.
+func (s *session) findNamed(ctx context.Context, id string) (*runRecord, error) {
+	peers, err := s.controlPlanes()
+	if err != nil {
+		return nil, err
+	}
+	all := shelves(ctx, peers)
+	if err := unasked(all); err != nil {
+		return nil, err
+	}
+	of, err := s.identity(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := gather(ctx, of.UID, id, all)
+	if errors.Is(err, errNoRun) {
+		return nil, &usageError{err: fmt.Errorf("run %s, which was taken back, is not known here or on a control plane", id), hint: "kup history lists those that are"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.runRecord, nil
+}
+
+// goOnBack resumes a rollback.
+func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollbackOptions, apiErr error) error {
+	s.sys.tell("Going on with rollback %s of run %s: %s", r.id, r.undoes(), r.standing())
+	if r.where != here {
+		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)
+	}
+	if o.scope != scopeAuto && o.scope != string(r.plan.Rollback.Scope) {
+		return &usageError{
+			err:  fmt.Errorf("rollback %s of scope %s is unfinished; it comes to its end before another is begun", r.id, r.plan.Rollback.Scope),
+			hint: "kup rollback goes on with it",
+		}
+	}
+	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
+		return err
+	}
+	if !o.yes {
+		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
+			return err
+		}
+	}
+	if apiErr != nil && !blind(r.plan) {
+		if err := s.awaitAPI(looking, apiErr); err != nil {
+			return err
+		}
+	}
+	if s.api != nil && !blind(r.plan) {
+		if err := s.sameCluster(looking, r.plan); err != nil {
+			return err
+		}
+	}
+	return s.executeBack(ctx, r)
+}
+
+// executeBack executes a rollback: one that came to its end is told by its own exit code.
+func (s *session) executeBack(ctx context.Context, r *runRecord) error {
+	if err := s.execute(ctx, r, window{}); err != nil {
+		return err
+	}
+	return &rolledBackError{plan: r.plan}
+}
+
+// rolledBackError tells that a rollback came to its end. It is no failure.
+type rolledBackError struct {
+	plan  *plan.Plan
+	cause error // what it was begun for, by apply itself; nil: it was asked for
+}
+
+func (e *rolledBackError) Error() string {
+	r := e.plan.Rollback
+	text := fmt.Sprintf("run %s was rolled back to %s", r.Run, e.plan.Hops[0].To)
+	if r.Scope == plan.ScopeNode {
+		text = fmt.Sprintf("run %s was rolled back on %s; the rest of it stands", r.Run, joined(r.Nodes))
+	}
+	if e.cause != nil {
+		text = fmt.Sprintf("%v; %s", e.cause, text)
+	}
+	return text
+}
+
+func (e *rolledBackError) hint() string {
+	if e.plan.Rollback.Scope == plan.ScopeNode {
+		return "mend the cause, then: kup apply --resume"
+	}
+	return "kup plan shows the way up again"
+}
+
+// noWayError tells that no way back can be gone.
+type noWayError struct{ ways []planner.Way }
+
+func (e *noWayError) Error() string {
+	text := "no way back can be gone; nothing was touched"
+	for _, w := range e.ways {
+		text += fmt.Sprintf("; scope %s: %s", w.Scope, w.Why)
+	}
+	return text
+}
