@@ -120,13 +120,13 @@ func (c *Catalog) EtcdEdge(running, target cluster.Version) (Edge, bool) {
 }
 
 // EtcdWay are the releases that etcd has to run, one after the other, to get from one
-// version to another: one minor at a time, and before each minor the patch from which
+// version to another: one minor at a time, and before each minor a patch from which
 // that is safe. Known is false when a minor on the way has no release that is known.
 func (c *Catalog) EtcdWay(from, to cluster.Version) (way []cluster.Version, known bool) {
 	for from.Less(to) {
 		next := to
 		if edge, hit := c.EtcdEdge(from, to); hit {
-			next = edge.AtLeast
+			next = edge.Raised()
 		} else if line := from.Line().Next(); from.Line() != to.Line() && line != to.Line() {
 			if next = c.newestEtcd(line); next.IsZero() {
 				return nil, false
@@ -154,7 +154,7 @@ func (c *Catalog) newestEtcd(line cluster.Minor) cluster.Version {
 		see(TagVersion(c.minors[i].Etcd))
 	}
 	for _, e := range c.edges {
-		see(e.AtLeast, nil)
+		see(e.Raised(), nil)
 	}
 	return newest
 }

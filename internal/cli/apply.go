@@ -178,7 +178,7 @@ func (s *session) finish(r *runRecord, spent *report.Spent, began time.Time, run
 	result := &report.Result{
 		Run: r.id, Plan: r.plan.ID, Outcome: "done", Began: began.UTC(), Ended: time.Now().UTC(),
 		From: r.plan.Hops[0].From.String(), To: r.plan.Hops[len(r.plan.Hops)-1].To.String(),
-		Workloads: found.workloads, Deprecated: found.deprecated, Unready: found.unready,
+		Snapshots: found.snapshots, Workloads: found.workloads, Deprecated: found.deprecated, Unready: found.unready,
 	}
 	if accepted, by := r.acceptances(); len(accepted) > 0 {
 		result.Accepted, result.AcceptedBy = accepted, by

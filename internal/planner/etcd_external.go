@@ -90,7 +90,7 @@ func (h *hopBuilder) externalStage(way []cluster.Version) []plan.Stage {
 // externalPass takes every member that is older to one release.
 func (h *hopBuilder) externalPass(to cluster.Version) []plan.Lane {
 	oldest := oldestOf(h.state.external)
-	if edge, hit := h.catalog.EtcdEdge(oldest, h.etcd); hit && edge.AtLeast == to {
+	if edge, hit := h.catalog.EtcdEdge(oldest, h.etcd); hit && edge.Raised() == to {
 		h.notice(false, "etcd is raised to %s before it goes to %s: %s (%s)", to, edge.To, edge.Why, edge.Source)
 	}
 	var todo []*nodeState
@@ -129,7 +129,10 @@ func (h *hopBuilder) externalLane(n *nodeState, to cluster.Version, first, noWay
 	if noWayBack {
 		s.WayBack = plan.WayBackNone
 	}
-	before := []plan.GateID{"apiservers-ready", "etcd-healthy"}
+	before := append([]plan.GateID{"apiservers-ready"}, h.healthyStore()...)
+	if len(h.state.external) > 2 {
+		before = append(before, gate("etcd-quorum", n.Name, ""))
+	}
 	if first {
 		before = append(before, "etcd-data-equal")
 	}

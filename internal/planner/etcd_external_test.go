@@ -108,7 +108,7 @@ func TestExternalEtcdPasses(t *testing.T) {
 		},
 		{
 			"a known-bad edge", "v1.33.13", []string{"v3.5.24", "v3.5.30"}, []string{"v1.34.4"},
-			"| ; e-1@v3.5.26(node-backup) ; e-2@v3.6.5(node-backup) e-1@v3.6.5(none)",
+			"| ; e-2@v3.5.33(node-backup) e-1@v3.5.33(node-backup) ; e-2@v3.6.5(node-backup) e-1@v3.6.5(none)",
 		},
 		{
 			"the API server needs a newer one", "v1.30.14", []string{"v3.5.12", "v3.5.12"}, []string{"v1.31.14"},
@@ -116,7 +116,7 @@ func TestExternalEtcdPasses(t *testing.T) {
 		},
 		{
 			"only what the API server needs goes first", "v1.33.13", []string{"v3.5.15"}, []string{"v1.34.4"},
-			"e-1@v3.5.26(node-backup) ; | ; e-1@v3.6.5(none)",
+			"e-1@v3.5.33(node-backup) ; | ; e-1@v3.6.5(none)",
 		},
 		{"newer already", "v1.33.13", []string{"v3.6.11", "v3.6.11"}, []string{"v1.34.4"}, "|"},
 		{"half of it done", "v1.33.13", []string{"v3.5.33", "v3.6.5"}, []string{"v1.34.4"}, "| ; e-1@v3.6.5(none)"},

@@ -25,7 +25,7 @@ func (h *hopBuilder) prepare() []plan.Stage {
 		store = []plan.GateID{"etcd-healthy"} // the quota is judged when the store is as small as it can be
 	}
 	snapshot = h.gated(snapshot, h.storeGates(store...), nil)
-	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
+	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts, certificates, the objects of the add-ons and the API's schema"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
 	// passes is found out here, and not when half of it has moved.
@@ -80,7 +80,7 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	return plan.Lane{backup, fetch, pull}
 }
 
-// kubeletPaths say how a node's kubelet is started.
+// kubeletPaths say how the kubelet is started.
 func kubeletPaths() []string {
 	return []string{
 		"/var/lib/kubelet/config.yaml",
@@ -97,7 +97,7 @@ func kubeletPaths() []string {
 // backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
 // change on it. A path that does not exist on a node is none of its files.
 func backupPaths(p Packages) []string {
-	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs and keys first
+	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs, keys
 	paths = append(paths, "/etc/containerd", "/etc/crio", "/etc/docker", "/etc/crictl.yaml")
 	switch p.Manager {
 	case "apt":

@@ -65,7 +65,7 @@ func TestRollbackOfAnExternalMember(t *testing.T) {
 		"it is the last":              {[]string{"v3.5.33", "v3.5.33", "v3.5.33"}, "1.34/etcd/e-1/3.6.5-etcd", "", false},
 		"the last, but nobody agreed": {[]string{"v3.5.33", "v3.5.33", "v3.5.33"}, "1.34/etcd/e-1/3.6.5-etcd", "v3.5.0", true},
 		"the members agreed":          {[]string{"v3.5.33", "v3.5.33", "v3.5.33"}, "1.34/etcd/e-3/3.6.5-etcd", "v3.6.0", false},
-		"within a minor":              {[]string{"v3.5.24"}, "1.34/etcd/e-1/3.5.26-etcd", "v3.5.0", true},
+		"within a minor":              {[]string{"v3.5.24"}, "1.34/etcd/e-1/3.5.33-etcd", "v3.5.0", true},
 	} {
 		p := build(tc.members...)
 		u, now := stopped(t, p, tc.failing)

@@ -233,8 +233,8 @@ func (r *rollback) filesBack(stage plan.StageName, n *nodeState, name, estimate,
 	return s
 }
 
-// kubeletFiles are the paths that say how the kubelet is started and where its
-// packages come from, with its own kubeconfig.
+// kubeletFiles are the paths that say how the kubelet is started, and where its packages
+// come from. What else the backup has is for whoever repairs the node by hand.
 func (r *rollback) kubeletFiles(n *nodeState) []string {
 	paths := kubeletPaths()
 	if file := r.policy.Packages.RepositoryFile; file != "" {

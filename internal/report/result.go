@@ -32,6 +32,9 @@ type Result struct {
 	WaitSeconds    float64 `json:"waitSeconds"`
 	SustainSeconds float64 `json:"sustainSeconds"`
 	RestSeconds    float64 `json:"restSeconds"`
+	// Snapshots say of each hop's snapshot with which etcd its restore was rehearsed,
+	// one sentence each.
+	Snapshots []string `json:"snapshots,omitempty"`
 	// Workloads are what the comparison with the baselines found, one sentence each.
 	Workloads []string `json:"workloads,omitempty"`
 	// Deprecated are API versions that clients still ask for.
@@ -74,6 +77,9 @@ func WriteResult(w io.Writer, r *Result) error {
 		seconds(r.RemoteSeconds), seconds(r.WaitSeconds), seconds(r.SustainSeconds), seconds(r.RestSeconds))
 	for _, id := range sortedKeys(r.Accepted) {
 		fmt.Fprintf(&b, "  accepted: %s, by %s: %s\n", id, r.AcceptedBy, Printable(r.Accepted[id]))
+	}
+	for _, s := range r.Snapshots {
+		fmt.Fprintf(&b, "  snapshot: %s\n", Printable(s))
 	}
 	for _, s := range r.Workloads {
 		fmt.Fprintf(&b, "  workload: %s\n", s)

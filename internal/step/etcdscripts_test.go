@@ -16,7 +16,7 @@ etcd)
 	[ "$1" != --version ] || { echo "etcd Version: 3.5.24"; exit 0; }
 	fail start
 	while [ $# -gt 0 ]; do [ "$1" != --data-dir ] || cp "$2/member/snap/db" "$STATE/serving"; shift; done
-	exec sleep 60 ;;
+	exec /bin/sleep 60 ;;
 etcdctl)
 	case $* in
 	*health) [ -f "$STATE/serving" ] ;;
@@ -55,7 +55,7 @@ const answers = "\"Revision\" : 14\n\"Count\" : 5\n"
 
 func newEtcdShell(t *testing.T) *shell {
 	s := newShell(t, map[string]string{
-		"ctr": theRuntime, "unshare": `shift; exec "$@"`, "ip": "", "sync": "", "chcon": "",
+		"ctr": theRuntime, "unshare": `shift; exec "$@"`, "ip": "", "sync": "", "chcon": "", "sleep": "exec /bin/sleep 0.05",
 		"df": `d=$2; [ ! -f "$STATE/df" ] || { cat "$STATE/df"; exit 0; }; echo "disk 100000000 1 90000000 1% /"`,
 	})
 	s.write("state/program", "#!/bin/sh\n"+theEtcd+"\n")

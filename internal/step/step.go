@@ -78,6 +78,8 @@ type Deps struct {
 	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
+	Recorder     Recorder
+	Returner     Returner
 	Local        Local  // may be nil when no plan has local steps
 	Undone       Undone // may be nil when the plan takes nothing back
 
@@ -97,7 +99,7 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindRestorable:    &restorable{executions: x},
 		plan.KindRestoreMember: &restoreMember{executions: x},
 		plan.KindBackup:        &backup{executions: x, keeper: keeper},
-		plan.KindBaseline:      &baseline{observation: observe},
+		plan.KindBaseline:      &baseline{observation: observe, recorder: recorder{d.Recorder, keeper}},
 		plan.KindFetch:         &fetch{executions: x, managers: managers},
 		plan.KindImages:        &images{executions: x},
 		plan.KindPackages:      &packages{executions: x, managers: managers},
@@ -107,10 +109,11 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindDrain:         &drain{drainer: d.Drainer, observer: d.Observer},
 		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
+		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
-		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
 		plan.KindEtcdFetch:     &etcdFetch{executions: x},
 		plan.KindEtcdSwap:      &etcdSwap{executions: x},
 		plan.KindEtcdReturn:    &etcdReturn{executions: x},

@@ -42,7 +42,8 @@ func (c *Cluster) assemble(etcd func(member.Config) (*member.Cluster, error)) er
 			Name: p.Name, Role: p.Role, IP: p.IP, FS: disks[p.Name], PodCIDR: podRange(i), Pace: c.layout.Pace, Catalog: c.known,
 			Repository: c.repository, Registry: c.registry, API: c.api, Authority: c.authority,
 			Programs: map[string]shell.Program{"sudo": h.sudo()}, Script: h.executions.Script, Powered: h.executions.Power,
-			Mutation: func(host string, argv []string) { c.mutations.add(Mutation{At: time.Now(), Host: host, Argv: argv}) },
+			OpenStore: func(db []byte) (machine.Store, error) { return member.OpenCopy(db) },
+			Mutation:  func(host string, argv []string) { c.mutations.add(Mutation{At: time.Now(), Host: host, Argv: argv}) },
 		}
 		if h.isControlPlane() {
 			s := &server{cluster: c, place: p, files: disks[p.Name]}

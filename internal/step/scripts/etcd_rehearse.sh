@@ -23,7 +23,7 @@ ip link set lo up || exit 75
 "$1/etcd" --name kup --data-dir "$2" --listen-client-urls "$at" --advertise-client-urls "$at" \
 	--listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" --initial-cluster "kup=$peer" >"$3/etcd.log" 2>&1 &
 etcd=$!
-trap "kill $etcd 2>/dev/null; wait $etcd || :" EXIT
+trap "kill $etcd 2>/dev/null || :; wait $etcd || :" EXIT
 ctl() { ETCDCTL_API=3 "$programs/etcdctl" --endpoints "$at" --command-timeout 60s "$@"; }
 programs=$1
 tries=0

@@ -37,6 +37,9 @@ type Etcd interface {
 	Kill()
 	// Certify has it use the certificates that now lie on the host.
 	Certify() error
+	// Empty sets its data aside; it does not run. It starts next as a member that
+	// joins: initialCluster is what its flag of that name says.
+	Empty(initialCluster string) error
 }
 
 // Config says what a machine is and what surrounds it.
@@ -59,6 +62,8 @@ type Config struct {
 	Authority *pki.Authority // signs what kubeadm renews
 	APIServer APIServer      // of a control plane
 	Etcd      Etcd           // of a control plane
+	// OpenStore opens a database for an etcd that is started by hand.
+	OpenStore func(db []byte) (Store, error)
 	// Programs add to the machine's own: sudo.
 	Programs map[string]shell.Program
 	// Script is asked before a shell script is run from a file: [shell.Shell.Script].
@@ -83,13 +88,18 @@ type Machine struct {
 	closing  chan struct{}
 	tasks    sync.WaitGroup // what outlives a boot
 
+	byHand sync.Mutex // guards aside
+	aside  *aside
+
 	power sync.Mutex // one change of power at a time
 	mu    sync.Mutex // guards what follows
 	boot  *execution.Boot
 	unit  *unit // the kubelet's
 	skew  time.Duration
 	sick  map[cluster.Version]bool // kubelets that never become ready
-	pid   int
+	// crashing programs, "etcd 3.6.5", end as soon as they have started.
+	crashing map[string]bool
+	pid      int
 
 	posted  time.Time // when the kubelet last posted its node's status
 	missing bool      // its heartbeats are being missed
@@ -104,7 +114,7 @@ func New(c Config) *Machine {
 	}
 	m := &Machine{
 		cfg: c, fs: c.FS, runtime: newContainers(), log: &journal{}, closing: make(chan struct{}),
-		sick: map[cluster.Version]bool{}, pid: firstPID,
+		sick: map[cluster.Version]bool{}, crashing: map[string]bool{}, pid: firstPID,
 	}
 	m.packages = &debian.System{
 		Host: c.Name, Architecture: architecture, Repository: c.Repository, Wait: m.wait,

@@ -17,6 +17,7 @@ func (m *Machine) programs() map[string]shell.Program {
 		"kubeadm": m.kubeadm, "kubelet": m.kubeletProgram, "kubectl": m.kubectl,
 		"crictl": m.crictl, "containerd": m.containerd,
 		"systemctl": m.systemctl, "journalctl": m.journalctl, "reboot": m.reboot,
+		"ctr": m.ctr, "etcd": m.etcd, "etcdctl": m.etcdctl, "etcdutl": m.etcdutl, "kill": m.kill, "ip": ip,
 		"unshare": unshare, "hostname": m.hostname, "uname": m.uname,
 	}
 	maps.Copy(out, m.packages.Programs())
@@ -66,11 +67,15 @@ func (m *Machine) kubeletProgram(_ context.Context, p *shell.Process) int {
 	return 0
 }
 
-// unshare is unshare -m COMMAND: a mount namespace of its own. Nothing in it can
+// unshare is unshare -n COMMAND, whose network is not modelled, and unshare -m
+// COMMAND: a mount namespace of its own. Nothing in it can
 // change the host: it is all a throw-away copy.
 func unshare(ctx context.Context, p *shell.Process) int {
+	if len(p.Args) > 2 && p.Args[1] == "-n" && p.Root {
+		return p.Shell.Exec(ctx, p.Child(p.Args[2:]...))
+	}
 	if len(p.Args) < 3 || p.Args[1] != "-m" {
-		return p.Errorf("hollow unshare knows -m COMMAND only")
+		return p.Errorf("hollow unshare knows -m COMMAND and -n COMMAND only")
 	}
 	if !p.Root {
 		return p.Errorf("unshare failed: Operation not permitted")

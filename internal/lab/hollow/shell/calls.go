@@ -14,7 +14,7 @@ import (
 func (r *script) call(ctx context.Context, args []string) ([]string, error) {
 	hc := interp.HandlerCtx(ctx)
 	switch args[0] {
-	case "echo", "printf", "pwd", "type", "test", "[":
+	case "echo", "printf", "pwd", "type", "test", "[", "kill":
 		args[0] = "/bin/" + args[0] // a program of this package instead
 	case "export", "readonly", "local":
 		return []string{"eval", args[0] + " " + declarations(args[1:])}, nil

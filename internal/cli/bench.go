@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strconv"
+
+	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/snapshot"
+	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// bench rehearses restores on a node, with the etcd of its member.
+type bench struct{ step.Bench }
+
+// Rehearse implements snapshot.Rehearser.
+func (b bench) Rehearse(ctx context.Context, file string, want snapshot.Meta) (snapshot.Rehearsal, error) {
+	r, err := b.Bench.Rehearse(ctx, file, step.Snapshot{
+		SHA256: want.SHA256, Revision: want.Revision, Keys: want.Keys,
+		HashRevision: want.HashRevision, CompactRevision: want.CompactRevision, Hash: want.Hash,
+	})
+	if why, cannot := step.CannotRehearse(err); cannot {
+		return snapshot.Rehearsal{}, fmt.Errorf("%w: %s on %s", snapshot.ErrCannotRehearse, why, b.Node)
+	}
+	if err != nil {
+		return snapshot.Rehearsal{}, &snapshot.BadError{Name: want.Name, Err: fmt.Errorf("rehearse the restore on %s: %w", b.Node, err)}
+	}
+	return snapshot.Rehearsal{With: r.With, Version: r.Version, Revision: r.Revision, Keys: r.Keys}, nil
+}
+
+// benchOf is where the plan of a run rehearses the restore of a hop's snapshot; nil: it
+// does not.
+func (s *session) benchOf(r *runRecord, hop string) (out snapshot.Rehearser) {
+	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, st *plan.Step) bool {
+		if st.Kind != plan.KindRehearse || st.Args["hop"] != hop {
+			return true
+		}
+		host, err := s.hosts.Host(st.Node)
+		if err != nil {
+			return false // the step itself will say so
+		}
+		bump, _ := strconv.ParseInt(st.Args["bump"], 10, 64) // the step's own checks refuse others
+		out = bench{step.Bench{
+			Host: host, Node: st.Node, Version: st.Args["version"], Image: st.Args["image"], Socket: st.Args["socket"], Bump: bump,
+			Dir: path.Join(detached.Base, r.id, "bench-"+hop),
+		}}
+		return false
+	})
+	return out
+}
