@@ -78,3 +78,42 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 	}
 	return one(out...)
 }
+
+// externalBefore is the oldest etcd among external members when the hop began: what their
+// first swaps of the hop took the place of, else what the run found.
+func (r *rollback) externalBefore() cluster.Version {
+	at := map[string]cluster.Version{}
+	facts := &r.undone.Plan.Facts
+	for _, m := range facts.Etcd.Members {
+		if n := facts.Node(m.Node); n != nil && n.Role == cluster.EtcdHost && !m.Version.IsZero() {
+			at[m.Node] = m.Version
+		}
+	}
+	for i := range r.undone.Plan.Hops {
+		h := &r.undone.Plan.Hops[i]
+		if h == r.hop {
+			break
+		}
+		eachStep(h, func(_ *plan.Stage, s *plan.Step) {
+			if s.Kind == plan.KindEtcdSwap {
+				at[s.Node] = versionOf(s, "version")
+			}
+		})
+	}
+	var oldest cluster.Version
+	for _, v := range at {
+		if oldest.IsZero() || v.Less(oldest) {
+			oldest = v
+		}
+	}
+	return oldest
+}
+
+// refusesRestore tells why the members of an external etcd are not restored by kup; empty:
+// there are none.
+func (r *rollback) refusesRestore() string {
+	if r.undone.Plan.Facts.Etcd.Topology != "external" {
+		return ""
+	}
+	return "etcd is external, and kup restores no data there by itself: docs/etcd.md says how it is done by hand"
+}

@@ -36,6 +36,9 @@ func TestRollbackOfAnExternalMember(t *testing.T) {
 		t.Errorf("goes back: %v", w.Nodes)
 	}
 	golden(t, "rollback-external-member.plan.txt", []byte(outline(back)))
+	if got := back.Hops[0].Etcd.String(); got != "v3.5.33" {
+		t.Errorf("the hop goes back to etcd %s", got)
+	}
 	found := false
 	back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		if s.Kind == plan.KindEtcdReturn {
