@@ -29,6 +29,7 @@ func policy(inv *inventory.Inventory, offers map[cluster.Version]string) planner
 			BinaryURL:      inv.Packages.Binaries.URL,
 			ChecksumURL:    inv.Packages.Binaries.ChecksumURL,
 		},
+		EtcdBinaries: planner.EtcdBinaries{URL: inv.Etcd.Binaries.URL, ChecksumURL: inv.Etcd.Binaries.ChecksumURL},
 		Offers:       offers,
 		Pools:        map[string]planner.Pool{},
 		Workers:      planner.WorkerHops(inv.Workers),

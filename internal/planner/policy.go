@@ -33,6 +33,9 @@ type Policy struct {
 	Defragment bool
 
 	Packages Packages
+	// EtcdBinaries says where releases for the members of an external etcd come from.
+	EtcdBinaries EtcdBinaries
+
 	// Offers are the package manager's names of the target versions, from the
 	// repository's listing: v1.34.4 is "1.34.4-1.1". A target without an entry is
 	// refused, except with the manager "binaries", which has no revisions.
@@ -69,6 +72,13 @@ type Packages struct {
 	// {arch} are replaced here; {binary} is left to the step, {url} in
 	// ChecksumURL stands for BinaryURL.
 	BinaryURL   string
+	ChecksumURL string
+}
+
+// EtcdBinaries are URLs of a release's archive and of the list of digests that names it;
+// {version} and {arch} are replaced.
+type EtcdBinaries struct {
+	URL         string
 	ChecksumURL string
 }
 

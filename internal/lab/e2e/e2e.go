@@ -32,6 +32,8 @@ type Scenario struct {
 	Summary string
 
 	controlPlanes, workers int
+	// externalEtcd is on how many hosts of their own etcd runs; zero: on the control planes.
+	externalEtcd int
 	// from is the minor it starts with; empty: defaultFrom.
 	from string
 	// etcd is the release of etcd it starts with; empty: one from which the way is safe.
@@ -85,6 +87,10 @@ func Scenarios() []Scenario {
 		{
 			Name: "etcd-edge", Summary: "three control planes and two workers at etcd 3.5.24, one minor up: etcd is raised within 3.5 first, in steps of the plan, then the hop follows, judged as hop",
 			controlPlanes: 3, workers: 2, etcd: edgeEtcd, run: runEtcdEdge,
+		},
+		{
+			Name: "external-etcd", Summary: "three external etcd members, two control planes and a worker, Kubernetes and etcd one minor up, judged as hop; then, on a cluster made anew, a member that refuses to start stops the stage in quorum, goes back, and the run goes on",
+			controlPlanes: 2, workers: 1, externalEtcd: 3, run: runExternalEtcd,
 		},
 		{
 			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",
