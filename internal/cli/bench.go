@@ -9,6 +9,7 @@ import (
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -49,4 +50,56 @@ func (s *session) benchOf(r *runRecord, hop string) (out snapshot.Rehearser) {
 		return false
 	})
 	return out
+}
+
+// cannot is a rehearsal that nobody can make.
+type cannot struct{ why string }
+
+// Rehearse implements snapshot.Rehearser.
+func (c cannot) Rehearse(context.Context, string, snapshot.Meta) (snapshot.Rehearsal, error) {
+	return snapshot.Rehearsal{}, fmt.Errorf("%w: %s", snapshot.ErrCannotRehearse, c.why)
+}
+
+// benchByHand is where a restore is rehearsed that no plan speaks of: beside the oldest
+// member that does not lead, as a plan would have it. Id names its directory there.
+func (s *session) benchByHand(ctx context.Context, id string) snapshot.Rehearser {
+	if s.api == nil || s.etcd == nil {
+		return cannot{"neither the API nor the hosts say what the members run"}
+	}
+	facts, err := s.api.Standing(ctx)
+	if err == nil {
+		facts.Etcd.Members, err = s.etcd.Members(ctx)
+	}
+	if err != nil {
+		return cannot{oneLine(err.Error())}
+	}
+	var oldest *cluster.Node
+	var leads string
+	for _, m := range facts.Etcd.Members {
+		if m.Leader {
+			leads = m.Node
+		}
+	}
+	for i := range facts.Nodes {
+		n := &facts.Nodes[i]
+		pod := n.Static("etcd")
+		if pod == nil || s.hosts.byNode[n.Name] == nil {
+			continue
+		}
+		if oldest == nil || pod.Version.Less(oldest.Static("etcd").Version) || (oldest.Name == leads && pod.Version == oldest.Static("etcd").Version) {
+			oldest = n
+		}
+	}
+	if oldest == nil {
+		return cannot{"no node of the inventory runs a member as a static pod"}
+	}
+	pod := oldest.Static("etcd")
+	b := step.Bench{
+		Host: s.hosts.byNode[oldest.Name], Node: oldest.Name, Version: pod.Version.Bare(), Image: pod.Image, Socket: oldest.CRISocket,
+		Dir: path.Join(detached.Base, "bench-"+id),
+	}
+	if s.catalog.EtcdBumps(pod.Version) {
+		b.Bump = safeBump
+	}
+	return bench{b}
 }
