@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -116,7 +115,7 @@ func (s *session) verifySnapshot(ctx context.Context, uid, arg string, ids snaps
 	}
 	var rehearser snapshot.Rehearser
 	if prover.cluster != nil {
-		rehearser = s.benchByHand(ctx, newRunID(time.Now()))
+		rehearser = s.rehearser()
 	}
 	return snapshot.Verify(ctx, f, prover, rehearser, work)
 }
