@@ -52,12 +52,37 @@ type Policy struct {
 	// restart.
 	LoadBalancer LoadBalancer
 
+	// Snapshots says what else happens to a hop's snapshot.
+	Snapshots Snapshots
+
 	// Measured are durations of earlier runs, which take the place of the catalog's;
 	// zero: none.
 	Measured Measured
 
 	// GateSustain is how long gates must hold, for the estimates only.
 	GateSustain time.Duration
+}
+
+// Snapshots says how a hop's snapshot is taken and kept, for people who review the plan.
+type Snapshots struct {
+	Limit     string // bytes a second at most: 50MiB; empty: as fast as they come
+	Encrypted bool   // wherever it is kept
+	Second    string // the name of the second place; empty: none
+}
+
+// title is what the step says it does.
+func (s Snapshots) title() string {
+	title := "save an etcd snapshot and prove it by restoring it aside"
+	if s.Limit != "" {
+		title += ", at " + s.Limit + " a second at most"
+	}
+	if s.Encrypted {
+		title += "; encrypt it"
+	}
+	if s.Second != "" {
+		title += "; keep it in " + s.Second + ", too"
+	}
+	return title
 }
 
 // Packages says where kubeadm, kubelet and kubectl come from.

@@ -18,7 +18,7 @@ const maxPrepare = 16
 // for the nodes that the other stages touch.
 func (h *hopBuilder) prepare() []plan.Stage {
 	line := h.to.Line().String()
-	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
+	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", h.policy.Snapshots.title()))
 	snapshot.Args["hop"] = line
 	store := h.healthyStore()
 	if h.defragments {
