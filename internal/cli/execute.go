@@ -122,6 +122,9 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 		return err
 	}
 	defer func() { err = errors.Join(err, m.journal.Close()) }()
+	if err := inherit(ctx, r, m, peers); err != nil {
+		return err
+	}
 	mirrored := newMirror(r.id, lease.Epoch(), r.dir, peers, func(text string) { observer.Note("", text) })
 	if err := verify(ctx, s.hosts, m.snapshot().Artefacts, mirrored.anyHas); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -41,7 +42,7 @@ type pastRun struct {
 	By      string    `json:"by"` // who began it
 	From    string    `json:"from"`
 	To      string    `json:"to"`
-	Outcome string    `json:"outcome"` // done, failed, stopped, or interrupted
+	Outcome string    `json:"outcome"` // done, failed, stopped, rolled-back, or interrupted
 	Error   string    `json:"error,omitempty"`
 	// Seconds that the run was at work, without the time between being stopped and
 	// being resumed.
@@ -49,6 +50,9 @@ type pastRun struct {
 	Done    int     `json:"stepsDone"`
 	Total   int     `json:"stepsTotal"`
 	Resumed int     `json:"resumed"` // how often
+	// Undoes is the run that this one took back, and Scope how far.
+	Undoes string `json:"undoes,omitempty"`
+	Scope  string `json:"scope,omitempty"`
 	// Where this was read.
 	Where string `json:"where"`
 }
@@ -148,7 +152,7 @@ func (s *session) readKnown(ctx context.Context, uid string, k knownRun, all []s
 func (r *runRecord) past() pastRun {
 	st := r.stand()
 	p := pastRun{
-		Run: r.id, Outcome: st.Outcome, Error: st.Error, Done: st.Done, Total: st.Total, Where: r.where,
+		Run: r.id, Undoes: st.Undoes, Scope: st.Scope, Outcome: st.Outcome, Error: st.Error, Done: st.Done, Total: st.Total, Where: r.where,
 		By: r.records[0].Holder, Began: r.records[0].At, Seconds: atWork(r.records).Seconds(),
 		From: r.plan.Hops[0].From.String(), To: r.plan.Hops[len(r.plan.Hops)-1].To.String(),
 	}
@@ -177,12 +181,20 @@ func writeHistory(w io.Writer, list []pastRun) error {
 		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "RUN\tBEGAN\tBY\tFROM\tTO\tOUTCOME\tTOOK\tSTEPS\tRESUMED")
+	fmt.Fprintln(t, "RUN\tBEGAN\tBY\tFROM\tTO\tOUTCOME\tTOOK\tSTEPS\tRESUMED\tTAKES BACK")
 	for _, p := range list {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d/%d\t%d\n", p.Run, p.Began.Local().Format(time.DateTime), p.By, p.From, p.To,
-			p.Outcome, report.Duration(time.Duration(p.Seconds*float64(time.Second))), p.Done, p.Total, p.Resumed)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d/%d\t%d\t%s\n", p.Run, p.Began.Local().Format(time.DateTime), p.By, p.From, p.To,
+			p.Outcome, report.Duration(time.Duration(p.Seconds*float64(time.Second))), p.Done, p.Total, p.Resumed, p.takesBack())
 	}
 	return t.Flush()
+}
+
+// takesBack names the run that was taken back, and how far; empty for an upgrade.
+func (p pastRun) takesBack() string {
+	if p.Undoes == "" {
+		return ""
+	}
+	return p.Undoes + " (" + p.Scope + ")"
 }
 
 // writeRecords writes a run's journal for people.
@@ -204,7 +216,12 @@ func sentence(r journal.Record) string {
 		for _, id := range slices.Sorted(maps.Keys(r.Accepted)) {
 			begun += fmt.Sprintf("; %s accepted: %s", id, r.Accepted[id])
 		}
+		if r.Undoes != "" {
+			begun += "; takes back run " + r.Undoes
+		}
 		return begun
+	case journal.StepReopened:
+		return fmt.Sprintf("  taken back by run %s: %s", r.Run, strings.Join(r.Steps, ", "))
 	case journal.RunResumed:
 		return fmt.Sprintf("resumed by %s, epoch %d", r.Holder, r.Epoch)
 	case journal.StepBefore:

@@ -36,7 +36,7 @@ changes nothing.`,
 type standing struct {
 	Run     string `json:"run"`
 	Plan    string `json:"plan"`
-	Outcome string `json:"outcome"` // done, failed, stopped, or running or interrupted
+	Outcome string `json:"outcome"` // done, failed, stopped, rolled-back, or running or interrupted
 	Error   string `json:"error,omitempty"`
 	Done    int    `json:"stepsDone"`
 	Total   int    `json:"stepsTotal"`
@@ -48,6 +48,12 @@ type standing struct {
 	// the reasons, and AcceptedBy who did.
 	Accepted   map[string]string `json:"accepted,omitempty"`
 	AcceptedBy string            `json:"acceptedBy,omitempty"`
+	// Undoes is the run that this one takes back, and Scope how far; empty: it is an
+	// upgrade.
+	Undoes string `json:"undoes,omitempty"`
+	Scope  string `json:"scope,omitempty"`
+	// Reopened are the rollbacks that took steps of this run back.
+	Reopened []string `json:"reopenedBy,omitempty"`
 	// From is where this was read, when not on this machine.
 	From string `json:"from,omitempty"`
 	// Holder is who holds the lock now, if anybody does; Lock says more of it.
@@ -155,6 +161,12 @@ func (st standing) write(w io.Writer, asked bool) error {
 			from = " (as " + st.From + " has it)"
 		}
 		fmt.Fprintf(w, "Run %s: %s, %d of %d steps done%s\n", st.Run, st.Outcome, st.Done, st.Total, from)
+		if st.Undoes != "" {
+			fmt.Fprintf(w, "  takes back run %s, scope %s\n", st.Undoes, st.Scope)
+		}
+		for _, by := range st.Reopened {
+			fmt.Fprintf(w, "  steps were taken back by run %s\n", by)
+		}
 		if st.Error != "" {
 			fmt.Fprintf(w, "  error: %s\n", oneLine(st.Error))
 		}
@@ -166,6 +178,9 @@ func (st standing) write(w io.Writer, asked bool) error {
 		}
 		if st.Next != "" {
 			fmt.Fprintf(w, "  next: %s\n", st.Next)
+		}
+		if then := st.then(); then != "" {
+			fmt.Fprintf(w, "  then: %s\n", then)
 		}
 		for _, id := range slices.Sorted(maps.Keys(st.Accepted)) {
 			fmt.Fprintf(w, "  accepted: %s, by %s: %s\n", id, oneLine(st.AcceptedBy), oneLine(st.Accepted[id]))
@@ -182,9 +197,25 @@ func (st standing) write(w io.Writer, asked bool) error {
 	return err
 }
 
+// then is what a rollback leaves to be done by the operator.
+func (st standing) then() string {
+	switch {
+	case st.Undoes == "":
+		return ""
+	case st.Done < st.Total:
+		return "kup rollback goes on"
+	case st.Scope == string(plan.ScopeNode):
+		return "kup apply --resume goes on with run " + st.Undoes
+	}
+	return "kup plan shows the way up again"
+}
+
 // stand tells how far the run is, from its journal.
 func (r *runRecord) stand() standing {
-	st := standing{Run: r.id, Plan: r.plan.ID, Outcome: "interrupted"}
+	st := standing{Run: r.id, Plan: r.plan.ID, Outcome: "interrupted", Undoes: r.undoes(), Reopened: r.state.Reopened}
+	if back := r.plan.Rollback; back != nil {
+		st.Scope = string(back.Scope)
+	}
 	if accepted, by := r.acceptances(); len(accepted) > 0 {
 		st.Accepted, st.AcceptedBy = accepted, by
 	}
@@ -205,6 +236,9 @@ func (r *runRecord) stand() standing {
 		}
 		return true
 	})
+	if st.Undoes != "" && st.Outcome == string(journal.Done) {
+		st.Outcome = string(journal.RolledBack)
+	}
 	return st
 }
 

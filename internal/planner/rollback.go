@@ -37,6 +37,8 @@ type Evidence struct {
 	// Recorded are the objects that the run recorded before the hop, in the scope hop,
 	// "ConfigMap/kube-system/kubeadm-config".
 	Recorded []string
+	// Stored is what etcd has, in the scope hop; nil: it could not be looked at.
+	Stored *cluster.Stored
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.

@@ -1,0 +1,90 @@
+//go:build stories
+
+package hollow_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/kup-project/kup/internal/lab/hollow"
+)
+
+// impatient lets gates fail soon: what is broken on purpose does not mend itself.
+func impatient(t *testing.T, c *hollow.Cluster) {
+	t.Helper()
+	path := filepath.Join(c.Dir(), "kup.yaml")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(content), "\ngates:") {
+		t.Fatal("kup.yaml has gates already")
+	}
+	if err := os.WriteFile(path, append(content, "gates: {timeout: 11s}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stands wants a node's kubelet at a minor, and the node as it was found.
+func stands(t *testing.T, c *hollow.Cluster, node, kubelet string) {
+	t.Helper()
+	if err := c.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if out := kup(t, c, 0, "plan", "--to", "v1.34", "-o", "json"); !strings.Contains(out, `"kubelet": "`+kubelet) || strings.Contains(out, `"cordoned": true`) {
+		t.Errorf("%s is not back at %s, or a node is cordoned", node, kubelet)
+	}
+}
+
+// TestRollbackOfAWorker: a worker whose new kubelet never becomes ready goes back, asked
+// for and by itself; when the cause is mended the same run goes on to its end.
+func TestRollbackOfAWorker(t *testing.T) {
+	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 2, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	impatient(t, c)
+	r := hollow.Dial(c.Dir())
+	sick := hollow.Fault{Name: "kubelet-sick", Host: "w-1", Args: map[string]string{"version": "v1.34.4"}}
+	inject(t, r, sick)
+	out := kup(t, c, 4, "apply", "--to", "v1.34", "--yes", "--accept-notices", "--rollback-on-failure", "never")
+	t.Log(out)
+	if !strings.Contains(out, "kup rollback") {
+		t.Errorf("kup does not tell of the way back:\n%s", out)
+	}
+	if out = kup(t, c, 2, "rollback", "--scope", "some"); !strings.Contains(out, "want auto") {
+		t.Errorf("a scope that there is not:\n%s", out)
+	}
+	if out = kup(t, c, 2, "rollback"); !strings.Contains(out, "scope node: w-1") || !strings.Contains(out, "--yes") {
+		t.Errorf("the plan of the rollback is not shown, or not asked for:\n%s", out)
+	}
+	kup(t, c, 0, "rollback", "--out", filepath.Join(c.Dir(), "back.json"))
+	out = kup(t, c, 5, "rollback", "--yes")
+	if !strings.Contains(out, "Rolled back") || !strings.Contains(out, "kup apply --resume") {
+		t.Errorf("the rollback does not say that it is one:\n%s", out)
+	}
+	stands(t, c, "w-1", "v1.33")
+	if out = kup(t, c, 0, "status"); !strings.Contains(out, "takes back run") || !strings.Contains(out, "kup apply --resume") {
+		t.Errorf("status:\n%s", out)
+	}
+	if out = kup(t, c, 0, "history"); !strings.Contains(out, "rolled-back") || !strings.Contains(out, "TAKES BACK") {
+		t.Errorf("history:\n%s", out)
+	}
+	if out = kup(t, c, 3, "rollback", "--yes"); !strings.Contains(out, "no node is in the middle") {
+		t.Errorf("taken back twice:\n%s", out)
+	}
+	// It is sick still: this time kup takes it back by itself.
+	if out = kup(t, c, 5, "apply", "--resume", "--yes"); !strings.Contains(out, "was rolled back on w-1") {
+		t.Errorf("kup did not take the node back by itself:\n%s", out)
+	}
+	stands(t, c, "w-1", "v1.33")
+	sick.Name = "kubelet-well"
+	inject(t, r, sick)
+	kup(t, c, 0, "apply", "--resume", "--yes")
+	if err := c.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	judge(t, c)
+	if out = kup(t, c, 0, "status"); !strings.Contains(out, "done") {
+		t.Errorf("status:\n%s", out)
+	}
+}
