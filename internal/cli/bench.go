@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 
-	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/snapshot"
@@ -61,67 +59,55 @@ func (s *session) benchOf(r *runRecord, hop string) (out snapshot.Rehearser) {
 	return out
 }
 
-// anyBench rehearses restores on the first control plane that says which etcd its member
-// runs. It needs no API.
-type anyBench struct{ session *session }
-
-// rehearser restores a snapshot aside with the cluster's own etcd.
-func (s *session) rehearser() snapshot.Rehearser { return anyBench{s} }
+// cannot is a rehearsal that nobody can make.
+type cannot struct{ why string }
 
 // Rehearse implements snapshot.Rehearser.
-func (b anyBench) Rehearse(ctx context.Context, file string, want snapshot.Meta) (snapshot.Rehearsal, error) {
-	var errs []error
-	for _, n := range b.session.inv.Nodes {
-		if n.Role != cluster.ControlPlane {
-			continue
-		}
-		at, err := b.session.benchAt(ctx, n.Name, want.EtcdVersion)
-		if err == nil {
-			return at.Rehearse(ctx, file, want)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return snapshot.Rehearsal{}, fmt.Errorf("%w: %s", snapshot.ErrCannotRehearse, oneLine(err.Error()))
-	}
-	return snapshot.Rehearsal{}, fmt.Errorf("%w: no control plane is in the inventory", snapshot.ErrCannotRehearse)
+func (c cannot) Rehearse(context.Context, string, snapshot.Meta) (snapshot.Rehearsal, error) {
+	return snapshot.Rehearsal{}, fmt.Errorf("%w: %s", snapshot.ErrCannotRehearse, c.why)
 }
 
-var (
-	manifestImage = regexp.MustCompile(`(?m)^\s*(?:- )?image:\s*"?([^"\s]+:([^"\s:/@]+))"?\s*$`)
-	kubeletSocket = regexp.MustCompile(`--container-runtime-endpoint=([^"\s]+)`)
-)
-
-// benchAt asks a control plane for the etcd of its static pod. One that is a minor older
-// than what wrote the snapshot cannot read it.
-func (s *session) benchAt(ctx context.Context, node, wrote string) (bench, error) {
-	h, err := s.hosts.Host(node)
+// benchByHand is where a restore is rehearsed that no plan speaks of: beside the oldest
+// member that does not lead, as a plan would have it. Its directory there has one name for all, so that the
+// next rehearsal removes what one that was killed left.
+func (s *session) benchByHand(ctx context.Context) snapshot.Rehearser {
+	if s.api == nil || s.etcd == nil {
+		return cannot{"neither the API nor the hosts say what the members run"}
+	}
+	facts, err := s.api.Standing(ctx)
+	if err == nil {
+		facts.Etcd.Members, err = s.etcd.Members(ctx)
+	}
 	if err != nil {
-		return bench{}, err
+		return cannot{oneLine(err.Error())}
 	}
-	manifest, err := h.ReadFile(ctx, "/etc/kubernetes/manifests/etcd.yaml")
-	if err != nil {
-		return bench{}, err
-	}
-	image := manifestImage.FindSubmatch(manifest)
-	if image == nil {
-		return bench{}, errors.New("etcd's manifest names no image with a tag")
-	}
-	v, err := catalog.TagVersion(string(image[2]))
-	if err != nil {
-		return bench{}, err
-	}
-	if from, err := cluster.ParseVersion(wrote); err == nil && v.Line().Less(from.Line()) {
-		return bench{}, fmt.Errorf("its etcd is %s, and etcd %s took the snapshot", v.Bare(), from.Bare())
-	}
-	out := bench{step.Bench{Host: h, Node: node, Version: v.Bare(), Image: string(image[1]), Dir: path.Join(detached.Base, "bench")}}
-	if s.catalog.EtcdBumps(v) {
-		out.Bump = safeBump
-	}
-	if flags, err := h.ReadFile(ctx, "/var/lib/kubelet/kubeadm-flags.env"); err == nil { // newer kubelets have it elsewhere: containerd's own is tried
-		if socket := kubeletSocket.FindSubmatch(flags); socket != nil {
-			out.Socket = string(socket[1])
+	var oldest *cluster.Node
+	var leads string
+	for _, m := range facts.Etcd.Members {
+		if m.Leader {
+			leads = m.Node
 		}
 	}
-	return out, nil
+	for i := range facts.Nodes {
+		n := &facts.Nodes[i]
+		pod := n.Static("etcd")
+		if pod == nil || s.hosts.byNode[n.Name] == nil {
+			continue
+		}
+		if oldest == nil || pod.Version.Less(oldest.Static("etcd").Version) || (oldest.Name == leads && pod.Version == oldest.Static("etcd").Version) {
+			oldest = n
+		}
+	}
+	if oldest == nil {
+		return cannot{"no node of the inventory runs a member as a static pod"}
+	}
+	pod := oldest.Static("etcd")
+	b := step.Bench{
+		Host: s.hosts.byNode[oldest.Name], Node: oldest.Name, Version: pod.Version.Bare(), Image: pod.Image, Socket: oldest.CRISocket,
+		Dir: path.Join(detached.Base, "bench"),
+	}
+	if s.catalog.EtcdBumps(pod.Version) {
+		b.Bump = safeBump
+	}
+	return bench{b}
 }

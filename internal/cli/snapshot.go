@@ -101,7 +101,7 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 	note := func(text string) { progress.Event(engine.Event{At: time.Now(), Kind: engine.StepNote, Text: text}) }
 	store.Note = note
 	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: everySoOften(note)}
-	m, err := store.Save(ctx, s.snapshotSource(int64(bytesPerSecond)), s.rehearser(), order)
+	m, err := store.Save(ctx, s.snapshotSource(int64(bytesPerSecond)), s.benchByHand(ctx), order)
 	end()
 	if err != nil {
 		return err

@@ -115,7 +115,7 @@ func (s *session) verifySnapshot(ctx context.Context, uid, arg string, ids snaps
 	}
 	var rehearser snapshot.Rehearser
 	if prover.cluster != nil {
-		rehearser = s.rehearser()
+		rehearser = s.benchByHand(ctx)
 	}
 	return snapshot.Verify(ctx, f, prover, rehearser, work)
 }
