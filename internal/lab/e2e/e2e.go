@@ -105,6 +105,10 @@ func Scenarios() []Scenario {
 			controlPlanes: 1, workers: 3, run: runDrainSim,
 		},
 		{
+			Name: "snapshot", Summary: "snapshots plain and encrypted are proven, a corrupted, a truncated and a foreign one refused, and a good one restored by hand into a fresh lab",
+			controlPlanes: 1, workers: 1, run: runSnapshots,
+		},
+		{
 			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",
 			controlPlanes: 1, workers: 2, withoutKup: true, run: runRehearsal,
 		},
