@@ -68,9 +68,21 @@ func (s *session) execute(ctx context.Context, r *runRecord, w window) (err erro
 func (s *session) acquire(ctx context.Context, r *runRecord) (hold, error) {
 	ctx, done := s.sys.untilStop(ctx)
 	defer done()
+	if blind(r.plan) {
+		answers := s.api != nil
+		if err := s.prepareAway(r); err != nil {
+			return nil, err
+		}
+		s.answered = answers
+		return s.acquireAway(ctx, r, answers)
+	}
 	if err := s.connectEtcd(ctx); err != nil {
 		return nil, err
 	}
+	return s.acquireLease(ctx, r)
+}
+
+func (s *session) acquireLease(ctx context.Context, r *runRecord) (*kube.Lease, error) {
 	return s.api.AcquireLease(ctx, kube.Holder{
 		Identity: holderIdentity(), Run: r.id, Above: max(r.state.Epoch, r.above),
 		Waiting: func(held *kube.HeldError) { s.sys.tell("%v; waiting to see whether it is alive", held) },
@@ -102,6 +114,10 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	if err != nil {
 		return err
 	}
+	store, err := s.snapshots(r.plan.Facts.Identity.UID)
+	if err != nil {
+		return err // of its settings: no host was touched yet
+	}
 	spent := &report.Spent{}
 	progress, done := s.progress()
 	done = sync.OnceFunc(done)
@@ -111,18 +127,25 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	observer := newHears(fan, r.plan)
 	s.hosts.span = observer.span
 	defer func() { s.hosts.span = nil }()
+	store.Note = func(text string) { observer.Note("", text) }
 	x := detached.New(r.id, lease.Epoch(), observer.span, detached.Pace(s.sys.seams.Pace))
 	m, err := s.begin(ctx, r, lease, x, peers)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.journal.Close()) }()
+	if err := inherit(ctx, r, m, peers); err != nil {
+		return err
+	}
 	mirrored := newMirror(r.id, lease.Epoch(), r.dir, peers, func(text string) { observer.Note("", text) })
 	if err := verify(ctx, s.hosts, m.snapshot().Artefacts, mirrored.anyHas); err != nil {
 		return err
 	}
+	if err := s.inherit(ctx, r, m); err != nil {
+		return err
+	}
 	e := &engine.Engine{
-		Runners: s.runners(r, m, executor{x}, lease, observer), Gates: gates{s.gates(r.plan, m)},
+		Runners: s.runners(r, m, executor{x}, lease, observer, store), Gates: gates{s.gates(r.plan, m)},
 		Journal: m, Fence: fence{lease, m, mirrored}, Drift: s.driftOf(r, m), Observer: fan, Window: w.engine(),
 	}
 	began := time.Now()
@@ -134,7 +157,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
 	if runErr == nil && r.undoes() == "" { // what a rollback builds on stays until an upgrade ends well
-		s.tidy(ctx, r, peers)
+		s.tidy(ctx, r, peers, store)
 	}
 	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
 }

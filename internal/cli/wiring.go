@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -38,7 +39,7 @@ func (s *session) progress() (engine.Observer, func()) {
 	return report.NewLines(s.sys.err), func() {}
 }
 
-func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, observer hears) map[plan.Kind]engine.Runner {
+func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, observer hears, store *snapshot.Store) map[plan.Kind]engine.Runner {
 	out := map[plan.Kind]engine.Runner{}
 	api := apiSide{Client: s.api, may: lease.Check, pace: s.sys.seams.Pace}
 	for kind, runner := range step.New(step.Deps{
@@ -46,9 +47,10 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 		Cluster: api, Schedule: s.api, Drainer: api,
 		EtcdTag: s.api, Defragmenter: s.etcd,
 		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
-		Snapshots:    etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
+		Snapshots:    s.runSnapshots(r, store),
 		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
-		Local:     local{s.dir},
+		Local:      local{s.dir},
+		Deliveries: courier{s.hosts}, Revisions: s.etcd,
 		Artefacts: m, Observer: observer,
 		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {
@@ -100,7 +102,13 @@ func (f fence) Assert(ctx context.Context, stepID string) error {
 }
 
 // driftOf gives what looks for drift in a run.
-func (s *session) driftOf(_ *runRecord, m *memory) engine.Drift { return drift{s, m} }
+func (s *session) driftOf(r *runRecord, m *memory) engine.Drift {
+	if blind(r.plan) {
+		begun := func(id string) bool { return m.progress(id) != planner.Untouched }
+		return awayDrift{drift: drift{s, m}, answers: s.answered, begun: begun}
+	}
+	return drift{s, m}
+}
 
 // drift compares the cluster with the plan before every wave.
 type drift struct {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -31,10 +32,19 @@ func addonOf(ref string) string {
 	}
 }
 
+// Hop is the hop of the run that would be taken back; false: there is none.
+func (u Undone) Hop(c *catalog.Catalog) (plan.Hop, bool) {
+	r, ok := newRollback(u, Evidence{}, c, Policy{})
+	if !ok {
+		return plan.Hop{}, false
+	}
+	return *r.hop, true
+}
+
 // hopWay judges the way back of a whole hop that keeps what was written since.
 func (r *rollback) hopWay() Way {
 	for _, judge := range []func() string{
-		r.refusesAsked, r.refusesEtcd, r.refusesObjects, r.refusesNodes,
+		r.refusesAsked, r.refusesEtcd, r.refusesStored, r.refusesObjects, r.refusesNodes,
 	} {
 		if why := judge(); why != "" {
 			return Way{Why: why}
@@ -80,6 +90,31 @@ func (r *rollback) refusesEtcd() string {
 		}
 	}
 	return ""
+}
+
+// refusesStored: the version that an object is stored in was chosen by the newer API
+// server, and one that cannot read it answers no list of its resource any more.
+func (r *rollback) refusesStored() string {
+	if r.evidence.Stored == nil {
+		return fmt.Sprintf("etcd's store could not be looked at, so that nothing tells whether API servers of %s can read what is in it", r.to)
+	}
+	if !r.minor.KnowsStored() {
+		return fmt.Sprintf("this kup does not know what API servers of %s can read from etcd", r.to)
+	}
+	for _, k := range r.evidence.Stored.Kinds {
+		if k.Count > 0 && r.catalog.OwnKind(k.Group, k.Kind) && !r.minor.Decodes(k.Group, k.Version, k.Kind) && r.builtIn(k) {
+			return fmt.Sprintf("etcd has %d objects as %s %s (%s), which API servers of %s cannot read", k.Count, k.APIVersion(), k.Kind, strings.Join(k.Examples, ", "), r.to)
+		}
+	}
+	return ""
+}
+
+// builtIn tells whether a stored kind is Kubernetes' own, and not a custom resource of
+// the same name or an aggregated API server's.
+func (r *rollback) builtIn(k cluster.StoredKind) bool {
+	return !slices.Contains(r.evidence.Stored.Aggregated, k.Group) && !slices.ContainsFunc(r.evidence.Stored.Definitions, func(d cluster.StoredDefinition) bool {
+		return d.Group == k.Group && d.Kind == k.Kind
+	})
 }
 
 func (r *rollback) refusesObjects() string {
@@ -274,7 +309,7 @@ func (r *rollback) addonImage(name, brought string) string {
 
 // tellHop says what nobody may learn afterwards.
 func (r *rollback) tellHop() {
-	r.notice(true, "Kubernetes does not support taking a control plane back to an older minor: %s goes back to %s, etcd and everything written since stay; every object was compared with what %s reads", r.from, r.to, r.to)
+	r.notice(false, "not supported upstream: Kubernetes has no way to take a control plane back to an older minor; %s goes back to %s, etcd and everything written since stay; every object was compared with what %s reads", r.from, r.to, r.to)
 	r.notice(false, "kubeadm's and the kubelets' configuration, CoreDNS and kube-proxy become what they were before the hop: what anybody else changed in them since is lost, but for the number of replicas")
 	switch cps, members := r.state.controlPlanes(), r.state.members(); {
 	case len(cps) == 1:

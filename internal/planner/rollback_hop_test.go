@@ -22,7 +22,7 @@ func stoppedHop(t testing.TB, c *catalog.Catalog, top topology, change func(*Pol
 	p, policy := upgrade2(t, c, top, change, "v1.35.4")
 	u, now := stopped(t, p, failing)
 	u.State.Artefacts = append(u.State.Artefacts, journal.Artefact{Name: ArtefactObjects, Hop: "1.35", Path: "/state/" + u.Run + "/objects-1.35.json", Digest: "sha256:0b"})
-	return u, Evidence{Facts: &now, Recorded: recordedBefore}, policy
+	return u, Evidence{Facts: &now, Recorded: recordedBefore, Stored: &cluster.Stored{}}, policy
 }
 
 func TestRollbackOfAHopGolden(t *testing.T) {
@@ -128,7 +128,7 @@ func checkHopBack(t testing.TB, p *plan.Plan, u Undone) {
 			t.Errorf("the API server of %s ends at %s", node, v)
 		}
 	}
-	if !slices.ContainsFunc(p.Notices, func(n plan.Notice) bool { return n.Consent && strings.Contains(n.Text, "does not support") }) {
+	if !slices.ContainsFunc(p.Notices, func(n plan.Notice) bool { return strings.Contains(n.Text, "not supported upstream") }) {
 		t.Error("the plan does not say that this is not supported upstream")
 	}
 }
@@ -153,6 +153,14 @@ func TestWaysOfAHop(t *testing.T) {
 		"the edges": {func(_ *Undone, e *Evidence) {
 			e.Refused = map[plan.Scope]string{plan.ScopeHop: "etcd has what cannot be read"}
 		}, "cannot be read"},
+		"store unseen": {func(_ *Undone, e *Evidence) { e.Stored = nil }, "could not be looked at"},
+		"store of 1.35": {func(_ *Undone, e *Evidence) {
+			e.Stored.Kinds = []cluster.StoredKind{{StoredPath: cluster.StoredPath{Count: 2, Examples: []string{"vac"}}, Group: "scheduling.k8s.io", Version: "v1alpha1", Kind: "Workload"}}
+		}, "etcd has 2 objects as scheduling.k8s.io/v1alpha1 Workload (vac), which API servers of v1.34.4 cannot read"},
+		"a custom resource of that name": {func(_ *Undone, e *Evidence) {
+			e.Stored.Kinds = []cluster.StoredKind{{StoredPath: cluster.StoredPath{Count: 2}, Group: "scheduling.k8s.io", Version: "v1alpha1", Kind: "Workload"}}
+			e.Stored.Definitions = []cluster.StoredDefinition{{Group: "scheduling.k8s.io", Kind: "Workload"}}
+		}, ""},
 		"a node joined": {func(_ *Undone, e *Evidence) {
 			n := *e.Facts.Node("w-1")
 			n.Name = "w-9"
@@ -187,7 +195,7 @@ func TestAHopWithANewEtcdKeepsNoData(t *testing.T) {
 	for i := range now.Etcd.Members {
 		now.Etcd.Members[i].Version = cluster.MustParseVersion("3.6.5")
 	}
-	if w := wayOf(Ways(u, Evidence{Facts: &now, Recorded: recordedBefore}, c), plan.ScopeHop); w.Open() || !strings.Contains(w.Why, "was at 3.5") {
+	if w := wayOf(Ways(u, Evidence{Facts: &now, Recorded: recordedBefore, Stored: &cluster.Stored{}}, c), plan.ScopeHop); w.Open() || !strings.Contains(w.Why, "was at 3.5") {
 		t.Errorf("%+v", w)
 	}
 }
