@@ -272,6 +272,9 @@ func (r *rollback) fromLane(l openLane, n *nodeState) plan.Lane {
 		lb := r.policy.LoadBalancer
 		lane = append(lane, r.balancer(l.stage, n, "lb-restore", "put the API server of "+n.Name+" back into the load balancer", lb.Restore, nil)...)
 	}
+	if l.control || l.command {
+		lane = append(lane, r.socketBack(l.stage, n)...)
+	}
 	if len(l.packages) > 0 {
 		lane = append(lane, r.packagesBack(l.stage, n, "packages", l.packages...)...)
 	}
