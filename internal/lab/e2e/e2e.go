@@ -109,6 +109,10 @@ func Scenarios() []Scenario {
 			controlPlanes: 1, workers: 1, run: runSnapshots,
 		},
 		{
+			Name: "rollback-node", Summary: "three control planes and two workers: an API server, an etcd member and a kubelet fail at the new version; each node goes back, and the run goes on when the cause is removed",
+			controlPlanes: 3, workers: 2, run: runRollbackNode,
+		},
+		{
 			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",
 			controlPlanes: 1, workers: 2, withoutKup: true, run: runRehearsal,
 		},
