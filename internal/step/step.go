@@ -118,6 +118,5 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
 		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
 		plan.KindReopen:        &reopen{undone: d.Undone},
-		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 	}
 }
