@@ -84,10 +84,6 @@ func (s *session) knownSnapshots(uid string) (*snapshot.Store, error) {
 	return store, nil
 }
 
-// rehearser restores a snapshot aside with the cluster's own etcd; nil: the one built
-// into kup, which proves every snapshot, is the only one.
-func (s *session) rehearser() snapshot.Rehearser { return nil }
-
 func (s *session) snapshotSource(bytesPerSecond int64) snapshotSource {
 	return snapshotSource{cluster: s.etcd, bytesPerSecond: bytesPerSecond}
 }

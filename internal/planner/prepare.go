@@ -59,10 +59,7 @@ func (h *hopBuilder) prepare() []plan.Stage {
 }
 
 func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
-	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's, the kubelet's and the runtime's files and the package state"))
-	backup.Args["hop"] = h.to.Line().String()
-	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages), "\n")
-	backup.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
+	backup := h.backup(plan.Prepare, n, "backup", h.to.Line().String(), "back up kubeadm's, the kubelet's and the runtime's files and the package state")
 	names, what := []string{"kubeadm", "kubelet", "kubectl"}, "kubeadm, kubelet and kubectl"
 	if h.waiting[n.Name] {
 		names, what = waitingPackages, "kubeadm and kubectl"
@@ -75,6 +72,15 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	}
 	pull := h.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("pull %d images", len(images)), images)
 	return plan.Lane{backup, fetch, pull}
+}
+
+// backup keeps a node's files under a name that is the hop's, or begins with it.
+func (h *hopBuilder) backup(stage plan.StageName, n *nodeState, name, under, title string) plan.Step {
+	s := reads(h.step(plan.KindBackup, stage, n.Name, name, "backup", title))
+	s.Args["hop"] = under
+	s.Args["paths"] = strings.Join(backupPaths(h.policy.Packages), "\n")
+	s.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
+	return s
 }
 
 // kubeletPaths say how the kubelet is started.

@@ -87,10 +87,14 @@ func (b Bench) programs() etcdPrograms {
 // again. See [CannotRehearse] for errors that are not the snapshot's.
 func (b Bench) Rehearse(ctx context.Context, file string, want Snapshot) (r Rehearsal, err error) {
 	there := path.Join(b.Dir, path.Base(filepath.ToSlash(file)))
+	remove := remote.Command{Argv: []string{"rm", "-rf", b.Dir}, Sudo: true}
+	if _, err := b.Host.Run(ctx, remove); err != nil { // what one that was killed left
+		return Rehearsal{}, err
+	}
 	defer func() {
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 		defer cancel()
-		_, gone := b.Host.Run(clean, remote.Command{Argv: []string{"rm", "-rf", b.Dir}, Sudo: true})
+		_, gone := b.Host.Run(clean, remove)
 		if err == nil && gone != nil {
 			err = fmt.Errorf("remove %s: %w", b.Dir, gone)
 		}
