@@ -19,7 +19,7 @@ import (
 // A complete hop goes back: what was written since stays, everything but etcd is what
 // it was, and an object that the older minor would cut down keeps the hop from it.
 func TestRollbackOfAHop(t *testing.T) {
-	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 2, Kubernetes: "1.34"})
+	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.34"})
 	before, err := c.Facts()
 	if err != nil {
 		t.Fatal(err)
