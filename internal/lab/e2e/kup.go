@@ -17,12 +17,13 @@ import (
 
 // kup's exit codes.
 const (
-	exitDone    = 0
-	exitUsage   = 2
-	exitBlocked = 3
-	exitStopped = 4
-	exitLocked  = 6
-	exitDrifted = 7
+	exitDone       = 0
+	exitUsage      = 2
+	exitBlocked    = 3
+	exitRolledBack = 5
+	exitStopped    = 4
+	exitLocked     = 6
+	exitDrifted    = 7
 )
 
 // acceptNotices is the consent that --yes does not give: to outages and points of
