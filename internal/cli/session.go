@@ -27,8 +27,10 @@ type session struct {
 	inv     *inventory.Inventory // never nil: without a file the defaults
 	dir     string               // of the inventory's file, absolute
 	api     *kube.Client         // nil while it could not be reached
-	hosts   *hosts               // nil without an inventory
-	etcd    *etcd.Cluster        // nil without hosts, or until the survey
+	// answered is whether the API answered when a run that takes it away was begun.
+	answered bool
+	hosts    *hosts        // nil without an inventory
+	etcd     *etcd.Cluster // nil without hosts, or until the survey
 }
 
 // openSession reads the inventory and connects to the API. Hosts are connected
@@ -73,15 +75,21 @@ func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s
 
 // connect reaches the API.
 func (s *session) connect(ctx context.Context) (err error) {
-	kubeconfig, contextName := s.global.kubeconfig, s.global.context
+	kubeconfig, contextName := s.access()
+	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
+	return err
+}
+
+// access is where the credentials are, and which of them.
+func (s *session) access() (kubeconfig, contextName string) {
+	kubeconfig, contextName = s.global.kubeconfig, s.global.context
 	if kubeconfig == "" {
 		kubeconfig = s.inv.Cluster.Kubeconfig
 	}
 	if contextName == "" {
 		contextName = s.inv.Cluster.Context
 	}
-	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
-	return err
+	return kubeconfig, contextName
 }
 
 const defaultInventory = "kup.yaml"
@@ -195,16 +203,21 @@ func (s *session) connectEtcd(ctx context.Context) error {
 	if s.etcd != nil {
 		return nil
 	}
-	var members []etcd.Access
+	var err error
+	s.etcd, err = etcd.Connect(ctx, s.members())
+	return err
+}
+
+// members are the ways to the stacked members.
+func (s *session) members() []etcd.Access {
+	var out []etcd.Access
 	for _, n := range s.inv.Nodes {
 		if n.Role == cluster.ControlPlane {
 			host := s.hosts.byNode[n.Name]
-			members = append(members, etcd.Access{Node: n.Name, Host: host, Dial: host.DialContext})
+			out = append(out, etcd.Access{Node: n.Name, Host: host, Dial: host.DialContext})
 		}
 	}
-	var err error
-	s.etcd, err = etcd.Connect(ctx, members)
-	return err
+	return out
 }
 
 // offers gives what the package source calls each version, and fills the
