@@ -73,6 +73,14 @@ func Scenarios() []Scenario {
 			controlPlanes: 3, workers: 2, run: runCrash,
 		},
 		{
+			Name: "rollback-hop-keep", Summary: "three control planes and two workers: a complete hop goes back under traffic, etcd stays; what was written meanwhile is equal, and a field that the older minor lacks keeps it from going unasked",
+			controlPlanes: 3, workers: 2, from: "1.34", run: runRollbackHopKeep,
+		},
+		{
+			Name: "rollback-crash", Summary: "the same, kup killed in an add-on's step, a package that goes back and an API server's manifest, and resumed each time: the same end",
+			controlPlanes: 3, workers: 2, from: "1.34", run: runRollbackCrash,
+		},
+		{
 			Name: "faults", Summary: "three control planes and two workers: SSH, power, packages and budgets fail; kup waits or stops with a hint, then goes on",
 			controlPlanes: 3, workers: 2, run: runFaults,
 		},
