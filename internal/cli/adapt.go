@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -63,33 +62,11 @@ func (n nodesSide) Node(ctx context.Context, name string) (cluster.Node, error) 
 	return node, err
 }
 
-// etcdSide is etcd as runners ask for it.
-type etcdSide struct {
-	*etcd.Cluster
-	// dir is where the inventory wants snapshots, empty: where the runner does;
-	// there the run's name keeps those of several runs apart.
-	dir, run string
-}
-
-func (e etcdSide) Snapshot(ctx context.Context, dir, name string, progress func(int64)) (step.Snapshot, error) {
-	if e.dir != "" {
-		dir, name = e.dir, e.run+"-"+name
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return step.Snapshot{}, fmt.Errorf("snapshots.directory: %w", err)
-		}
-	}
-	s, err := e.Cluster.Snapshot(ctx, dir, name, progress)
-	return step.Snapshot{
-		Path: s.Path, SHA256: s.SHA256, Revision: s.Revision, Keys: s.Keys, Size: s.Size, Member: s.Member,
-		HashRevision: s.HashRevision, CompactRevision: s.CompactRevision, Hash: s.Hash,
-	}, err
-}
-
 // storeHashes is what etcd's members store, as runners ask for it.
 type storeHashes struct{ *etcd.Cluster }
 
-func (h storeHashes) Hashes(ctx context.Context) ([]step.MemberHash, error) {
-	points, err := h.Cluster.Hashes(ctx)
+func (h storeHashes) Hashes(ctx context.Context, except string) ([]step.MemberHash, error) {
+	points, err := h.Cluster.Hashes(ctx, except)
 	out := make([]step.MemberHash, len(points))
 	for i, p := range points {
 		out[i] = step.MemberHash{Member: p.Node, Hash: fmt.Sprintf("%08x", p.Hash)}

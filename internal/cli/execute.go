@@ -114,6 +114,10 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	if err != nil {
 		return err
 	}
+	store, err := s.snapshots(r.plan.Facts.Identity.UID)
+	if err != nil {
+		return err // of its settings: no host was touched yet
+	}
 	spent := &report.Spent{}
 	progress, done := s.progress()
 	done = sync.OnceFunc(done)
@@ -123,12 +127,16 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	observer := newHears(fan, r.plan)
 	s.hosts.span = observer.span
 	defer func() { s.hosts.span = nil }()
+	store.Note = func(text string) { observer.Note("", text) }
 	x := detached.New(r.id, lease.Epoch(), observer.span, detached.Pace(s.sys.seams.Pace))
 	m, err := s.begin(ctx, r, lease, x, peers)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.journal.Close()) }()
+	if err := inherit(ctx, r, m, peers); err != nil {
+		return err
+	}
 	mirrored := newMirror(r.id, lease.Epoch(), r.dir, peers, func(text string) { observer.Note("", text) })
 	if err := verify(ctx, s.hosts, m.snapshot().Artefacts, mirrored.anyHas); err != nil {
 		return err
@@ -137,7 +145,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 		return err
 	}
 	e := &engine.Engine{
-		Runners: s.runners(r, m, executor{x}, lease, observer), Gates: gates{s.gates(r.plan, m)},
+		Runners: s.runners(r, m, executor{x}, lease, observer, store), Gates: gates{s.gates(r.plan, m)},
 		Journal: m, Fence: fence{lease, m, mirrored}, Drift: s.driftOf(r, m), Observer: fan, Window: w.engine(),
 	}
 	began := time.Now()
@@ -149,7 +157,7 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	found := s.findings(r.plan, m)
 	found.unready = watch.seconds()
 	if runErr == nil && r.undoes() == "" { // what a rollback builds on stays until an upgrade ends well
-		s.tidy(ctx, r, peers)
+		s.tidy(ctx, r, peers, store)
 	}
 	return errors.Join(runErr, s.finish(r, spent, began, runErr, found))
 }

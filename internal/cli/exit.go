@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/etcd"
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/kube"
@@ -17,6 +18,7 @@ import (
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/remote/ssh"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -142,10 +144,35 @@ func classify(err error) (code int, hint string) {
 	if usage := new(usageError); errors.As(err, &usage) {
 		return exitUsage, usage.hint
 	}
+	if settings := new(snapshot.SettingsError); errors.As(err, &settings) {
+		return exitUsage, settings.Hint
+	}
 	if isInput(err) {
 		return exitUsage, ""
 	}
+	if code, hint, known := classifySnapshot(err); known {
+		return code, hint
+	}
 	return exitUnexpected, "run again with --log-format json and report what it says"
+}
+
+// classifySnapshot sorts what saving, verifying and restoring snapshots ends with.
+// That this machine could not look is no word against a snapshot.
+func classifySnapshot(err error) (code int, hint string, known bool) {
+	proof := new(etcd.SnapshotError)
+	switch {
+	case is[*snapshot.MachineError](err):
+		return exitUsage, "this says nothing of the snapshot; mend it on this machine, then run the command again", true
+	case is[*etcd.DataDirError](err):
+		return exitUsage, "nothing was written; kup snapshot restore --help", true
+	case errors.As(err, &proof) && (proof.Proof == etcd.ProofMembers || proof.Proof == etcd.ProofStream):
+		return exitUnexpected, "nothing was saved; kup plan says what is wrong with etcd", true
+	case is[*etcd.SnapshotError](err), is[*snapshot.BadError](err):
+		return exitUnexpected, "do not rely on it; kup snapshot list names others, kup snapshot save takes a new one", true
+	case is[*snapshot.PlaceError](err):
+		return exitUnexpected, "mend the place, or name another one in kup.yaml (snapshots), then run the command again", true
+	}
+	return 0, "", false
 }
 
 // noRoom tells of a disk of this machine that takes no more: without a journal

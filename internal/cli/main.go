@@ -89,18 +89,27 @@ func run(ctx context.Context, sys *system, args []string) int {
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
 	began := false
-	for _, c := range root.Commands() {
-		body := c.RunE
-		c.RunE = func(c *cobra.Command, args []string) error {
-			began = true
-			return body(c, args)
-		}
-	}
+	watch(root, &began)
 	c, err := root.ExecuteContextC(ctx)
 	if err != nil && !began && !is[*usageError](err) {
 		err = &usageError{err: err, hint: c.CommandPath() + " --help"} // cobra's own errors have no type
 	}
 	return exit(sys.err, err)
+}
+
+// watch notes when a command's own code begins: what went wrong before is cobra's.
+func watch(of *cobra.Command, began *bool) {
+	for _, c := range of.Commands() {
+		watch(c, began)
+		body := c.RunE
+		if body == nil { // it only groups others
+			continue
+		}
+		c.RunE = func(c *cobra.Command, args []string) error {
+			*began = true
+			return body(c, args)
+		}
+	}
 }
 
 // untilStop gives a context that ends with the first interrupt, for work that
@@ -140,7 +149,7 @@ plan step by step with a gate after every step.
 
 Exit status
   0    done
-  1    unexpected error
+  1    unexpected error; a snapshot that must not be relied on
   2    usage or invalid inventory; nothing was touched
   3    preflight found something that blocks; nothing was touched
   4    stopped at a step or gate; kup apply --resume goes on, kup rollback takes back
@@ -175,6 +184,7 @@ Exit status
 		newRollback(sys, g),
 		newStatus(sys, g),
 		newHistory(sys, g),
+		newSnapshot(sys, g),
 		newVersion(sys),
 	)
 	return root

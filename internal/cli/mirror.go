@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 )
 
@@ -228,7 +230,7 @@ func (m *mirror) keep(ctx context.Context, a journal.Artefact) error {
 		if stored >= copies {
 			break
 		}
-		if err := m.storeFile(ctx, p, a.Path); err != nil {
+		if err := m.storeSnapshot(ctx, p, a.Path); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -241,6 +243,16 @@ func (m *mirror) keep(ctx context.Context, a journal.Artefact) error {
 		m.note(fmt.Sprintf("the snapshot is kept on %d control plane(s) only: %v", stored, errors.Join(errs...)))
 	}
 	return nil
+}
+
+// storeSnapshot copies a snapshot to a peer, and its description first: whoever finds
+// the copy finds what it is to be held against. Snapshots of older kups have none.
+func (m *mirror) storeSnapshot(ctx context.Context, p *peer, file string) error {
+	err := m.storeFile(ctx, p, file+snapshot.DescriptionSuffix)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return m.storeFile(ctx, p, file)
 }
 
 // has tells whether a peer keeps a whole copy of an artefact.

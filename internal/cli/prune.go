@@ -1,67 +1,24 @@
 package cli
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
+	"context"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-	"time"
+
+	"github.com/kup-project/kup/internal/snapshot"
 )
 
-// prune removes the oldest snapshots of the cluster until keep are left: those of
-// all its runs, or those in the inventory's directory. That directory may be shared
-// with other clusters and other programs: only files named after a run that this
-// machine knows of the cluster count. Those of the run that just ended are never
-// removed.
-func prune(clusterUID, run, directory string, keep int) error {
-	base, err := stateDir(clusterUID)
+// prune removes, from every place, the oldest snapshots that runs of the cluster took,
+// until keep are left there; those of the run that just ended are never removed. A file
+// without a description counts when this machine knows the run that it is named after.
+func prune(ctx context.Context, store *snapshot.Store, run string, keep int) error {
+	base, err := stateDir(store.Cluster)
 	if err != nil {
 		return err
 	}
-	pattern := filepath.Join(base, "*", "etcd-*.db")
-	if directory != "" {
-		pattern = filepath.Join(directory, "*-etcd-*.db")
-	}
-	files, err := filepath.Glob(pattern)
-	if err != nil {
-		return fmt.Errorf("look for old snapshots: %w", err)
-	}
-	type snapshot struct {
-		path string
-		at   time.Time
-	}
-	var old []snapshot
-	left := 0
-	for _, f := range files {
-		of := filepath.Base(filepath.Dir(f))
-		if directory != "" {
-			of, _, _ = strings.Cut(filepath.Base(f), "-etcd-")
-			if !runName.MatchString(of) || !isDirectory(filepath.Join(base, of)) {
-				continue
-			}
-		}
-		info, err := os.Lstat(f)
-		if err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		left++
-		if of != run {
-			old = append(old, snapshot{f, info.ModTime()})
-		}
-	}
-	slices.SortFunc(old, func(a, b snapshot) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.path, b.path)) })
-	var errs []error
-	for _, s := range old {
-		if left <= keep {
-			break
-		}
-		errs = append(errs, os.Remove(s.path))
-		left--
-	}
-	return errors.Join(errs...)
+	return store.Prune(ctx, snapshot.OfRuns, keep, run, func(of string) bool {
+		return runName.MatchString(of) && isDirectory(filepath.Join(base, of))
+	})
 }
 
 func isDirectory(path string) bool {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/snapshot"
 )
 
 // mostPruned bounds how many old runs one run clears away: housekeeping is not what
@@ -21,13 +22,13 @@ const mostPruned = 10
 // runName matches what newRunID makes. Nothing else is ever removed from a host.
 var runName = regexp.MustCompile(`^\d{8}-\d{6}-[0-9a-f]{6}$`)
 
-// tidy clears away, after a run that ended well, what older runs left: snapshots
-// here and their directories on the hosts. What fails is told and left.
-func (s *session) tidy(ctx context.Context, r *runRecord, peers []remote.Host) {
+// tidy clears away, after a run that ended well, what older runs left: snapshots in
+// all their places and their directories on the hosts. What fails is told and left.
+func (s *session) tidy(ctx context.Context, r *runRecord, peers []remote.Host, store *snapshot.Store) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupTimeout)
 	defer cancel()
 	keep := s.inv.Snapshots.Keep
-	if err := prune(r.plan.Facts.Identity.UID, r.id, s.inv.Snapshots.Directory, keep); err != nil {
+	if err := prune(ctx, store, r.id, keep); err != nil {
 		s.sys.tell("kup: old snapshots were not all removed: %v", err)
 	}
 	hosts := make([]remote.Host, 0, len(s.hosts.byNode))

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/kup-project/kup/internal/inventory"
+	"github.com/kup-project/kup/internal/snapshot"
 )
 
 func TestPruneKeepsTheNewestAndItsOwn(t *testing.T) {
@@ -15,7 +18,7 @@ func TestPruneKeepsTheNewestAndItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The run that just ended has the oldest file of all: a clock that jumped.
-	for i, name := range []string{"now/etcd-1.34.db", "a/etcd-1.33.db", "b/etcd-1.33.db", "c/etcd-1.33.db", "c/plan.json"} {
+	for i, name := range []string{"20260109-010101-00000f/etcd-1.34.db", "20260101-010101-00000a/etcd-1.33.db", "20260102-010101-00000b/etcd-1.33.db", "20260103-010101-00000c/etcd-1.33.db", "20260103-010101-00000c/plan.json"} {
 		path := filepath.Join(base, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
@@ -28,7 +31,7 @@ func TestPruneKeepsTheNewestAndItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := prune("uid-1", "now", "", 2); err != nil {
+	if err := prune(t.Context(), storeIn(t, ""), "20260109-010101-00000f", 2); err != nil {
 		t.Fatal(err)
 	}
 	left, err := filepath.Glob(filepath.Join(base, "*", "*"))
@@ -43,9 +46,20 @@ func TestPruneKeepsTheNewestAndItsOwn(t *testing.T) {
 		}
 		names = append(names, rel)
 	}
-	if want := []string{"c/etcd-1.33.db", "c/plan.json", "now/etcd-1.34.db"}; !slices.Equal(names, want) {
+	if want := []string{"20260103-010101-00000c/etcd-1.33.db", "20260103-010101-00000c/plan.json", "20260109-010101-00000f/etcd-1.34.db"}; !slices.Equal(names, want) {
 		t.Errorf("left %v, want %v", names, want)
 	}
+}
+
+// storeIn is where snapshots of the cluster uid-1 go when kup.yaml names a directory.
+func storeIn(t *testing.T, directory string) *snapshot.Store {
+	t.Helper()
+	s := &session{inv: &inventory.Inventory{Snapshots: inventory.Snapshots{Directory: directory}}}
+	store, err := s.snapshots("uid-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
 }
 
 // A directory for snapshots may hold those of other clusters, and files of other
@@ -80,7 +94,7 @@ func TestPruneLeavesForeignFilesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := prune("uid-1", runs[2], shared, 2); err != nil {
+	if err := prune(t.Context(), storeIn(t, shared), runs[2], 2); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(shared)

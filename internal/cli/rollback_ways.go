@@ -22,6 +22,7 @@ type lookBack struct {
 func looksBack() []lookBack {
 	return []lookBack{
 		{plan.ScopeNode, lookAtNodes},
+		{plan.ScopeHop, lookAtHop},
 		{plan.ScopeData, lookAtData},
 	}
 }
@@ -32,11 +33,11 @@ func (s *session) planBack(ctx context.Context, u *runRecord, o *rollbackOptions
 		Wanted: o.nodes, Losses: map[plan.Scope][]plan.Loss{}, Refused: map[plan.Scope]string{},
 	}
 	if apiErr == nil {
-		facts, _, err := s.survey(ctx, nil)
+		facts, seen, err := s.survey(ctx, nil)
 		if err != nil {
 			return nil, err
 		}
-		e.Facts = &facts
+		e.Facts, e.Stored = &facts, seen.Stored
 	}
 	w, err := s.chooseBack(ctx, u, o.scope, &e)
 	if err != nil {

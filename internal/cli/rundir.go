@@ -17,8 +17,8 @@ import (
 // planFile is the plan's name in a run's directory.
 const planFile = "plan.json"
 
-// stateDir is where the runs of a cluster are kept on this machine.
-func stateDir(clusterUID string) (string, error) {
+// stateRoot is where kup keeps what it knows of all clusters on this machine.
+func stateRoot() (string, error) {
 	base := os.Getenv("XDG_STATE_HOME")
 	if !filepath.IsAbs(base) { // the XDG specification says to ignore a relative one
 		home, err := os.UserHomeDir()
@@ -27,10 +27,19 @@ func stateDir(clusterUID string) (string, error) {
 		}
 		base = filepath.Join(home, ".local", "state")
 	}
+	return filepath.Join(base, "kup"), nil
+}
+
+// stateDir is where the runs of a cluster are kept on this machine.
+func stateDir(clusterUID string) (string, error) {
+	root, err := stateRoot()
+	if err != nil {
+		return "", err
+	}
 	if !namesDirectory.MatchString(clusterUID) {
 		return "", fmt.Errorf("cluster uid %q (of the namespace kube-system) cannot name a directory; is this the right cluster?", clusterUID)
 	}
-	return filepath.Join(base, "kup", clusterUID), nil
+	return filepath.Join(root, clusterUID), nil
 }
 
 // namesDirectory matches uids as Kubernetes makes them, and nothing that leads

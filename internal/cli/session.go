@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/remote"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/survey"
 	"github.com/kup-project/kup/pkg/cluster"
 )
@@ -110,6 +111,9 @@ func (s *session) loadInventory(need bool) error {
 		return err
 	}
 	if s.dir, err = filepath.Abs(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if _, err := snapshot.ParseRecipients(inv.Snapshots.Recipients, ""); err != nil { // a mistyped key passes for one otherwise
 		return err
 	}
 	s.inv = inv

@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -38,7 +39,7 @@ func (s *session) progress() (engine.Observer, func()) {
 	return report.NewLines(s.sys.err), func() {}
 }
 
-func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, observer hears) map[plan.Kind]engine.Runner {
+func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, observer hears, store *snapshot.Store) map[plan.Kind]engine.Runner {
 	out := map[plan.Kind]engine.Runner{}
 	api := apiSide{Client: s.api, may: lease.Check, pace: s.sys.seams.Pace}
 	for kind, runner := range step.New(step.Deps{
@@ -46,10 +47,9 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 		Cluster: api, Schedule: s.api, Drainer: api,
 		EtcdTag: s.api, Defragmenter: s.etcd,
 		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
-		Snapshots:    etcdSide{Cluster: s.etcd, dir: s.inv.Snapshots.Directory, run: m.run()},
-		Certificates: certificates{s.hosts},
-		Local:        local{s.dir},
-		Deliveries:   courier{s.hosts}, Revisions: s.etcd,
+		Snapshots:    s.runSnapshots(r, store),
+		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
+		Local: local{s.dir}, Deliveries: courier{s.hosts}, Revisions: s.etcd,
 		Artefacts: m, Observer: observer,
 		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
 	}) {

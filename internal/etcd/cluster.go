@@ -19,6 +19,7 @@ import (
 type Cluster struct {
 	members []*member
 	pace    time.Duration // between two tries for a revision that can be compared
+	except  string        // the node whose member is not compared; empty: none
 }
 
 var errNoLeader = errors.New("etcd has no leader, or its leader does not answer")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -91,6 +92,9 @@ func (c *Cluster) compare(ctx context.Context, at int64) (Point, observation, er
 	o, err := c.observe(ctx)
 	if err != nil {
 		return Point{}, o, err
+	}
+	if c.except != "" {
+		o.seen = slices.DeleteFunc(o.seen, func(s seen) bool { return s.name() == c.except })
 	}
 	if err := o.complete(); err != nil {
 		return Point{}, o, err

@@ -20,10 +20,11 @@ const (
 )
 
 // Hashes gives what each member stores at one revision, in the order of their names:
-// equal or not. It fails when a member does not answer, or is a learner. It makes each
-// member read its whole store.
-func (c *Cluster) Hashes(ctx context.Context) ([]MemberPoint, error) {
-	point, o, err := c.agree(ctx, 0)
+// equal or not. The member of the node except is left out; empty: none. It fails when
+// one that is asked does not answer, or is a learner. It makes each read its whole store.
+func (c *Cluster) Hashes(ctx context.Context, except string) ([]MemberPoint, error) {
+	asked := &Cluster{members: c.members, pace: c.pace, except: except}
+	point, o, err := asked.agree(ctx, 0)
 	var differ *DataError
 	if errors.As(err, &differ) {
 		return differ.Points, nil

@@ -25,7 +25,7 @@ func (c *Cluster) testMember(t *testing.T, node string) cluster.Member {
 // change asked for twice: an answer may get lost.
 func testRejoins(t *testing.T, lab *testCluster, c *Cluster) {
 	ctx := t.Context()
-	points, err := c.Hashes(ctx)
+	points, err := c.Hashes(ctx, "")
 	check(t, err)
 	hashes := map[uint32][]string{}
 	for _, p := range points {
@@ -60,8 +60,11 @@ func testRejoins(t *testing.T, lab *testCluster, c *Cluster) {
 	if len(h.Members) != 3 || learner == "" {
 		t.Fatalf("members: %+v", h.Members)
 	}
-	if _, err := c.Hashes(ctx); err == nil {
+	if _, err := c.Hashes(ctx, ""); err == nil {
 		t.Error("members were compared while one had never run")
+	}
+	if points, err := c.Hashes(ctx, "member "+learner); err != nil || len(points) != 2 {
+		t.Errorf("the others: %+v, %v", points, err)
 	}
 	check(t, os.RemoveAll(node.config.Dir))
 	node.config.ClusterState = "existing"
@@ -69,7 +72,7 @@ func testRejoins(t *testing.T, lab *testCluster, c *Cluster) {
 	for range 2 {
 		check(t, c.Promote(ctx, learner))
 	}
-	points, err = c.Hashes(ctx)
+	points, err = c.Hashes(ctx, "")
 	check(t, err)
 	for _, p := range points {
 		if len(points) != 3 || p.Hash != points[0].Hash {

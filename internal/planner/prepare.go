@@ -25,7 +25,7 @@ func (h *hopBuilder) prepare() []plan.Stage {
 		store = []plan.GateID{"etcd-healthy"} // the quota is judged when the store is as small as it can be
 	}
 	snapshot = h.gated(snapshot, h.storeGates(store...), nil)
-	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts and certificates"))
+	baseline := reads(h.step(plan.KindBaseline, plan.Prepare, "", "baseline", "baseline", "record workloads, pods, restarts, certificates, the objects of the add-ons and the API's schema"))
 	baseline.Args["hop"] = line
 	// What the hop asks for later must hold without it: a gate that this cluster never
 	// passes is found out here, and not when half of it has moved.
@@ -59,10 +59,7 @@ func (h *hopBuilder) prepare() []plan.Stage {
 }
 
 func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
-	backup := reads(h.step(plan.KindBackup, plan.Prepare, n.Name, "backup", "backup", "back up kubeadm's, the kubelet's and the runtime's files and the package state"))
-	backup.Args["hop"] = h.to.Line().String()
-	backup.Args["paths"] = strings.Join(backupPaths(h.policy.Packages), "\n")
-	backup.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
+	backup := h.backup(plan.Prepare, n, "backup", h.to.Line().String(), "back up kubeadm's, the kubelet's and the runtime's files and the package state")
 	names, what := []string{"kubeadm", "kubelet", "kubectl"}, "kubeadm, kubelet and kubectl"
 	if h.waiting[n.Name] {
 		names, what = waitingPackages, "kubeadm and kubectl"
@@ -77,7 +74,16 @@ func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {
 	return plan.Lane{backup, fetch, pull}
 }
 
-// kubeletPaths say how a node's kubelet is started.
+// backup keeps a node's files under a name that is the hop's, or begins with it.
+func (h *hopBuilder) backup(stage plan.StageName, n *nodeState, name, under, title string) plan.Step {
+	s := reads(h.step(plan.KindBackup, stage, n.Name, name, "backup", title))
+	s.Args["hop"] = under
+	s.Args["paths"] = strings.Join(backupPaths(h.policy.Packages), "\n")
+	s.Args["exclude"] = "/etc/kubernetes/tmp" // kubeadm's own copies, whole data directories of etcd among them
+	return s
+}
+
+// kubeletPaths say how the kubelet is started.
 func kubeletPaths() []string {
 	return []string{
 		"/var/lib/kubelet/config.yaml",
@@ -94,7 +100,7 @@ func kubeletPaths() []string {
 // backupPaths are what kubeadm, the packages and whoever repairs a node by hand may
 // change on it. A path that does not exist on a node is none of its files.
 func backupPaths(p Packages) []string {
-	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs and keys first
+	paths := append([]string{"/etc/kubernetes"}, kubeletPaths()...) // static pods, kubeconfigs, keys
 	paths = append(paths, "/etc/containerd", "/etc/crio", "/etc/docker", "/etc/crictl.yaml")
 	switch p.Manager {
 	case "apt":

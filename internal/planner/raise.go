@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/pkg/cluster"
@@ -22,6 +23,9 @@ type raise struct {
 	// arrived at the target.
 	early bool
 }
+
+// raisePrefix begins the names of its steps.
+const raisePrefix = "raise-"
 
 // findRaise gives the pass; nil where none is needed, or the operator pinned etcd.
 func (h *hopBuilder) findRaise() *raise {
@@ -57,7 +61,7 @@ func (h *hopBuilder) uniform() bool {
 
 // raiseEtcd lays out the pass, between the two edits of kubeadm's configuration.
 func (h *hopBuilder) raiseEtcd(early bool) []plan.Stage {
-	const prefix = "raise-"
+	const prefix = raisePrefix
 	r := h.raise
 	if r == nil || r.early != early {
 		return nil
@@ -71,10 +75,13 @@ func (h *hopBuilder) raiseEtcd(early bool) []plan.Stage {
 		if !r.low[n.Name] {
 			continue
 		}
-		lanes = append(lanes, h.memberLane(member{
+		lane := h.memberLane(member{
 			nodeState: n, prefix: prefix, to: r.to, image: r.image, moves: true, first: len(lanes) == 0, minor: with, keeps: early,
-		}))
-		n.etcd = r.to
+		})
+		// The hop's own turn is taken back to here, and not over the edge again.
+		kept := h.backup(plan.EtcdStage, n, prefix+"backup", raisedBackup(h.to.Line()), "back up the node's files with the etcd that it was raised to")
+		lanes = append(lanes, append(lane, kept))
+		n.etcd, n.etcdImage = r.to, r.image
 	}
 	pin := h.step(plan.KindPinEtcd, plan.EtcdStage, "", prefix+"pin", "pin-etcd", "set etcd.local.imageTag of kubeadm's configuration to "+r.edge.Raise)
 	unpin := h.step(plan.KindUnpinEtcd, plan.EtcdStage, "", prefix+"unpin", "pin-etcd", "take etcd.local.imageTag out of kubeadm's configuration again")
@@ -88,6 +95,27 @@ func (h *hopBuilder) raiseEtcd(early bool) []plan.Stage {
 		{Parallel: 1, Lanes: lanes},
 		{Parallel: 1, Lanes: []plan.Lane{{h.gated(unpin, []plan.GateID{"etcd-healthy"}, nil)}}},
 	}}}
+}
+
+// raisedBackup is the name of the backups of members that were raised in the hop to a
+// minor.
+func raisedBackup(hop cluster.Minor) string { return hop.String() + "-raised" }
+
+// raised gives what a member was raised to in a hop, and from which image; zero where
+// no step of the hop did that.
+func raised(h *plan.Hop, node string) (to cluster.Version, image string) {
+	eachStep(h, func(st *plan.Stage, s *plan.Step) {
+		if st.Name != plan.EtcdStage || s.Node != node {
+			return
+		}
+		switch name := s.ID[strings.LastIndex(s.ID, "/")+1:]; {
+		case name == raisePrefix+"images":
+			image, _, _ = strings.Cut(s.Args["images"], "\n")
+		case name == raisePrefix+"etcd":
+			to = etcdAfter(h, s)
+		}
+	})
+	return to, image
 }
 
 func (h *hopBuilder) tellRaise() {

@@ -198,3 +198,37 @@ func TestDefragment(t *testing.T) {
 		t.Errorf("two hops defragment %v, %v", order(p), err)
 	}
 }
+
+// A member that fails in the hop's own turn goes back to what it was raised to: from
+// the backup of before the raise it would go over the edge when the run is resumed. One
+// that fails while it is raised goes back to what it was.
+func TestRaisedMemberGoesBackToTheRaise(t *testing.T) {
+	c := load(t)
+	for failing, want := range map[string][3]string{
+		"1.34/etcd/cp-2/etcd":       {"v3.5.33", "1.34-raised.tar", "etcd:3.5.33-0"},
+		"1.34/etcd/cp-2/raise-etcd": {"v3.5.24", "1.34.tar", "etcd:3.5.24-0"},
+	} {
+		p, policy := upgrade2(t, c, topology{3, 1, "v1.33.13", "v3.5.24"}, nil, "v1.34.4")
+		u, now := stopped(t, p, failing)
+		e := Evidence{Facts: &now}
+		w := wayOf(Ways(u, e, c), plan.ScopeNode)
+		back, err := Rollback(u, e, w, c, policy)
+		if err != nil || strings.Join(w.Nodes, " ") != "cp-2" {
+			t.Fatalf("%s: nodes %v, %v", failing, w.Nodes, err)
+		}
+		var images, archive, version string
+		back.Steps(func(_ *plan.Hop, st *plan.Stage, s *plan.Step) bool {
+			switch {
+			case st.Name != plan.EtcdStage:
+			case s.Kind == plan.KindImages:
+				images = s.Args["images"]
+			case s.Kind == plan.KindFiles:
+				archive, version = s.Args["archive"], s.Args["version"]
+			}
+			return true
+		})
+		if version != want[0] || !strings.HasSuffix(archive, "/"+want[1]) || !strings.Contains(images, want[2]) {
+			t.Errorf("%s: goes back to %s from %s, with %q", failing, version, archive, images)
+		}
+	}
+}

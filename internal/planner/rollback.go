@@ -34,8 +34,13 @@ type Evidence struct {
 	// EtcdCluster is the version that etcd's members agreed on, which none of them may
 	// fall below; zero: not known.
 	EtcdCluster cluster.Version
-	// Stored is what was read of the hop's snapshot; nil: nothing.
-	Stored *Stored
+	// Recorded are the objects that the run recorded before the hop, in the scope hop,
+	// "ConfigMap/kube-system/kubeadm-config".
+	Recorded []string
+	// Stored is what etcd has, in the scope hop; nil: it could not be looked at.
+	Stored *cluster.Stored
+	// Saved is what was read of the hop's snapshot, in the scope data; nil: nothing.
+	Saved *Saved
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.
@@ -67,6 +72,7 @@ type scopeBack struct {
 func scopesBack() []scopeBack {
 	return []scopeBack{
 		{plan.ScopeNode, (*rollback).nodeWay, (*rollback).nodeStages},
+		{plan.ScopeHop, (*rollback).hopWay, (*rollback).hopStages},
 		{plan.ScopeData, (*rollback).dataWay, (*rollback).dataStages},
 	}
 }

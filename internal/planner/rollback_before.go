@@ -23,6 +23,15 @@ type before struct {
 	cordoned     bool
 	// backup is the archive of the node's files; zero: there is none.
 	backup journal.Artefact
+	// raised is what the hop's raise made of the node's etcd before the hop's own turn:
+	// that is what this turn is taken back to.
+	raised raisedMember
+}
+
+type raisedMember struct {
+	to     cluster.Version
+	image  string
+	backup journal.Artefact // zero: the member was not raised, or not to the end
 }
 
 // pin is a package's version.
@@ -46,6 +55,10 @@ func (u Undone) before(at int) map[string]before {
 	line := u.Plan.Hops[at].To.Line().String()
 	for name, b := range out {
 		b.backup, _ = u.State.Artefact(line, ArtefactBackup, name)
+		if kept, ok := u.State.Artefact(raisedBackup(u.Plan.Hops[at].To.Line()), ArtefactBackup, name); ok {
+			b.raised.to, b.raised.image = raised(&u.Plan.Hops[at], name)
+			b.raised.backup = kept
+		}
 		// Only the first cordon of the run found the node as its owner left it.
 		for i := range u.Plan.Hops[:at+1] {
 			if _, found := u.State.Artefact(u.Plan.Hops[i].To.Line().String(), ArtefactCordoned, name); found {

@@ -81,7 +81,7 @@ func (d *dataBuilder) kubelet(n *nodeState) plan.Step {
 // hold the same, before anybody else may read them.
 func (d *dataBuilder) raised() plan.Step {
 	s := reads(d.step(plan.KindRevision, plan.Start, "", "revision", "revision", "prove that every member is at the raised revision"))
-	s.Args["least"] = strconv.FormatInt(d.stored.Revision+d.stored.bump(), 10)
+	s.Args["least"] = strconv.FormatInt(d.from.Revision+d.from.bump(), 10)
 	return d.gated(s, []plan.GateID{"etcd-healthy"}, []plan.GateID{"etcd-data-equal"})
 }
 

@@ -22,6 +22,7 @@ type openLane struct {
 	swapped  bool     // the kubelet too
 	control  bool     // API server, controller manager, scheduler
 	etcd     bool
+	crossed  bool // to the etcd minor that the hop brings
 	command  bool // another command of kubeadm's: the kubelet's configuration
 	cordoned bool
 	balanced bool // out of the load balancer
@@ -58,6 +59,9 @@ func (r *rollback) openLane(stage plan.StageName, lane plan.Lane) (openLane, boo
 		l.steps = append(l.steps, s.ID)
 		changed = changed || s.Mutates
 		l.add(s)
+		// A member that is raised within its minor, before the hop's own turn, reads
+		// its data with either etcd.
+		l.crossed = l.crossed || s.Args["component"] == plan.ComponentEtcd && etcdAfter(r.hop, s).Line() == r.hop.Etcd.Line()
 	}
 	return l, changed
 }
@@ -149,7 +153,7 @@ func (r *rollback) refuses(l openLane) string {
 			return fmt.Sprintf("the kubelet of node %s is at %s already, and must not be newer than the API server of node %s", on, r.from, l.node)
 		}
 	}
-	if l.etcd {
+	if l.crossed {
 		return r.refusesMember(l.node)
 	}
 	return ""
@@ -185,7 +189,7 @@ func (r *rollback) refusesMember(node string) string {
 func (r *rollback) otherOldMember(node string) bool {
 	turned := map[string]bool{}
 	for _, l := range r.openLanes() {
-		turned[l.node] = turned[l.node] || l.etcd
+		turned[l.node] = turned[l.node] || l.crossed
 	}
 	return slices.ContainsFunc(r.state.members(), func(n *nodeState) bool {
 		return n.Name != node && !turned[n.Name] && r.before[n.Name].etcd.Line() == r.before[node].etcd.Line()
@@ -243,6 +247,7 @@ func (r *rollback) laneBack(lanes []openLane, n *nodeState, pick func(openLane) 
 func (l openLane) with(other openLane) openLane {
 	l.stage, l.steps, l.packages = other.stage, slices.Concat(l.steps, other.steps), slices.Concat(l.packages, other.packages)
 	l.swapped, l.control, l.etcd = l.swapped || other.swapped, l.control || other.control, l.etcd || other.etcd
+	l.crossed = l.crossed || other.crossed
 	l.command, l.cordoned, l.balanced = l.command || other.command, l.cordoned || other.cordoned, l.balanced || other.balanced
 	return l
 }

@@ -103,8 +103,11 @@ func (r *rollback) componentsBack(stage plan.StageName, n *nodeState, also ...st
 // memberBack takes an etcd member back to its binary of before, on its own data. Data
 // that are not the others' any more are left behind: the member joins again, empty.
 func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
-	old := r.before[n.Name].etcd
+	old, raised := r.before[n.Name].etcd, r.before[n.Name].raised
 	image := r.etcdImage(n)
+	if raised.backup.Path != "" {
+		old = raised.to
+	}
 	images := r.imagesStep(stage, n, "etcd-images-back", "images-again", "check the etcd image of before once more", withSandbox(n, []string{image, r.images.Pause}))
 	lane := plan.Lane{images}
 	if r.memberHealthy(n.Name) {
@@ -112,6 +115,9 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 	}
 	before := r.othersReady(n)
 	back := r.filesBack(stage, n, "etcd", "etcd-back", fmt.Sprintf("etcd's manifest, of %s", old), append(r.certificateFiles(n, true), manifests+"etcd.yaml"))
+	if raised.backup.Path != "" {
+		back.Args["archive"], back.Args["digest"] = raised.backup.Path, raised.backup.Digest
+	}
 	back.Args["component"], back.Args["version"] = plan.ComponentEtcd, old.String()
 	after := []plan.GateID{gate("etcd-member", n.Name, old.String()), "etcd-healthy", "etcd-data-equal", "apiservers-ready"}
 	if len(r.state.members()) < 2 {
@@ -128,6 +134,9 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 
 // etcdImage is the image that the member had: of the node's own pod where it was seen.
 func (r *rollback) etcdImage(n *nodeState) string {
+	if raised := r.before[n.Name].raised; raised.backup.Path != "" {
+		return raised.image
+	}
 	if was := r.undone.Plan.Facts.Node(n.Name); was != nil {
 		if pod := was.Static("etcd"); pod != nil && pod.Version == r.before[n.Name].etcd && pod.Image != "" {
 			return pod.Image
@@ -233,8 +242,8 @@ func (r *rollback) filesBack(stage plan.StageName, n *nodeState, name, estimate,
 	return s
 }
 
-// kubeletFiles are the paths that say how the kubelet is started and where its
-// packages come from, with its own kubeconfig.
+// kubeletFiles are the paths that say how the kubelet is started, and where its packages
+// come from. What else the backup has is for whoever repairs the node by hand.
 func (r *rollback) kubeletFiles(n *nodeState) []string {
 	paths := kubeletPaths()
 	if file := r.policy.Packages.RepositoryFile; file != "" {

@@ -78,14 +78,14 @@ func (s *Store) FetchFile(ctx context.Context, path string, ids Identities, work
 	case !info.Mode().IsRegular():
 		return out, &SettingsError{Err: fmt.Errorf("%s is not a file", path), Hint: "name a file, or a snapshot that kup snapshot list names"}
 	}
-	text, err := os.ReadFile(path + metaSuffix)
+	text, err := os.ReadFile(path + DescriptionSuffix)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return out, machine("read a description", err)
+		return out, OfMachine("read a description", err)
 	default:
 		if err := json.Unmarshal(text, &out.Meta); err != nil || out.Meta.Format > MetaFormat {
-			return out, &SettingsError{Err: fmt.Errorf("%s is not a description that this kup reads", path+metaSuffix), Hint: "move it away to verify the file without it"}
+			return out, &SettingsError{Err: fmt.Errorf("%s is not a description that this kup reads", path+DescriptionSuffix), Hint: "move it away to verify the file without it"}
 		}
 		out.Described = true
 	}
@@ -155,7 +155,7 @@ func (m Meta) is(s stored) error {
 func (s *Store) opened(ctx context.Context, f Fetched, ids Identities, work *Work) (Fetched, error) {
 	in, err := os.Open(f.Path)
 	if err != nil {
-		return f, machine("read "+f.Path, err)
+		return f, OfMachine("read "+f.Path, err)
 	}
 	defer func() { _ = in.Close() }() // only read
 	head := make([]byte, len(sealedBeginning))

@@ -92,11 +92,11 @@ func (s *Store) in(ctx context.Context, p Place) ([]Listed, error) {
 	var group errgroup.Group
 	group.SetLimit(8)
 	for i, f := range files {
-		if !isOurs(f.Name) || strings.HasSuffix(f.Name, metaSuffix) {
+		if !isOurs(f.Name) || strings.HasSuffix(f.Name, DescriptionSuffix) {
 			continue
 		}
 		group.Go(func() error {
-			all[i] = s.look(ctx, p, f, names[f.Name+metaSuffix])
+			all[i] = s.look(ctx, p, f, names[f.Name+DescriptionSuffix])
 			return nil
 		})
 	}

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -11,11 +12,14 @@ var ofMachine = []syscall.Errno{
 	syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOTDIR, syscall.EFBIG, syscall.ENOMEM,
 }
 
-// machine marks an error that is this machine's as one.
-func machine(op string, err error) error {
+// OfMachine marks an error that is this machine's as one.
+func OfMachine(op string, err error) error {
 	var already *MachineError
 	if err == nil || errors.As(err, &already) {
 		return err
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return &MachineError{Op: op, Err: err}
 	}
 	for _, no := range ofMachine {
 		if errors.Is(err, no) {

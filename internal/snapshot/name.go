@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// The endings of names: a sealed file's, and a description's.
-const (
-	sealedSuffix = ".age"
-	metaSuffix   = ".json"
-)
+// sealedSuffix ends the name of an encrypted file.
+const sealedSuffix = ".age"
+
+// DescriptionSuffix ends the name of the description of the file named before it.
+const DescriptionSuffix = ".json"
 
 // ours matches the names that kup gives to snapshots: when, a few random digits, and
 // what is in it.

@@ -68,7 +68,7 @@ func (s *Store) pruneIn(ctx context.Context, p Place, kind Kind, keep int, id st
 // file that says so.
 func (s *Store) remove(ctx context.Context, p Place, name string) error {
 	return attended(ctx, s.patience(), func(ctx context.Context, _ func()) error {
-		if err := p.Remove(ctx, name+metaSuffix); err != nil {
+		if err := p.Remove(ctx, name+DescriptionSuffix); err != nil {
 			return err
 		}
 		return p.Remove(ctx, name)

@@ -66,8 +66,8 @@ func ParseRecipients(list []string, file string) (Recipients, error) {
 // Names gives the recipients, sorted.
 func (r Recipients) Names() []string { return slices.Sorted(slices.Values(r.names)) }
 
-// none: snapshots are stored plain.
-func (r Recipients) none() bool { return len(r.keys) == 0 }
+// None tells whether there are none: snapshots are stored plain.
+func (r Recipients) None() bool { return len(r.keys) == 0 }
 
 // Identities open what was encrypted for their recipients.
 type Identities []age.Identity

@@ -74,7 +74,7 @@ func (s *Store) Save(ctx context.Context, from Source, with Rehearser, o Order) 
 	defer func() { err = errors.Join(err, work.Close()) }()
 	const file = "etcd.db"
 	if m, err = from.Snapshot(ctx, work.Dir(), file, o.Progress); err != nil {
-		return Meta{}, machine("save a snapshot", err)
+		return Meta{}, OfMachine("save a snapshot", err)
 	}
 	m.Format, m.TakenAt, m.Cluster, m.Hop = MetaFormat, o.At.UTC().Truncate(time.Second), s.Cluster, o.Hop
 	m.Name = NameByHand(o.ID, m.Revision)
@@ -85,12 +85,12 @@ func (s *Store) Save(ctx context.Context, from Source, with Rehearser, o Order) 
 		return Meta{}, err
 	}
 	ready, other := stored{path: work.Path(file), sha256: m.SHA256, size: m.Size}, m.Name+sealedSuffix
-	if !s.Recipients.none() {
+	if !s.Recipients.None() {
 		if ready, err = s.Recipients.seal(ctx, work.Path(file), work.Path(file+sealedSuffix)); err == nil {
 			err = os.Remove(work.Path(file))
 		}
 		if err != nil {
-			return Meta{}, fmt.Errorf("encrypt the snapshot: %w", machine("encrypt a snapshot", err))
+			return Meta{}, fmt.Errorf("encrypt the snapshot: %w", OfMachine("encrypt a snapshot", err))
 		}
 		m.EncryptedFor, m.Name, other = s.Recipients.Names(), m.Name+sealedSuffix, m.Name
 	}
@@ -133,7 +133,7 @@ func (s *Store) put(ctx context.Context, p Place, path string, m Meta, other str
 			return &MachineError{Op: "read the snapshot back", Err: err}
 		}
 		defer func() { _ = f.Close() }() // only read
-		for _, name := range []string{other, other + metaSuffix} {
+		for _, name := range []string{other, other + DescriptionSuffix} {
 			if err := p.Remove(ctx, name); err != nil {
 				return err
 			}
@@ -141,7 +141,7 @@ func (s *Store) put(ctx context.Context, p Place, path string, m Meta, other str
 		if err := p.Put(ctx, m.Name, ticking{f, tick}, m.StoredSize); err != nil {
 			return err
 		}
-		return p.Put(ctx, m.Name+metaSuffix, bytes.NewReader(text), int64(len(text)))
+		return p.Put(ctx, m.Name+DescriptionSuffix, bytes.NewReader(text), int64(len(text)))
 	})
 	if err != nil {
 		return &PlaceError{Place: p.String(), Op: "store " + m.Name, Err: err}
@@ -151,7 +151,7 @@ func (s *Store) put(ctx context.Context, p Place, path string, m Meta, other str
 
 // describe reads a description.
 func (s *Store) describe(ctx context.Context, p Place, name string) (m Meta, err error) {
-	r, err := p.Open(ctx, name+metaSuffix)
+	r, err := p.Open(ctx, name+DescriptionSuffix)
 	if err != nil {
 		return m, err
 	}

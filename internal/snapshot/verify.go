@@ -55,11 +55,11 @@ func Verify(ctx context.Context, f Fetched, p Prover, r Rehearser, work *Work) (
 		if full := work.Room(leftForOther); full != nil && ctx.Err() == nil {
 			return out, full // etcd's code does not always say that this was why
 		}
-		return out, machine("prove "+f.Meta.Name, err)
+		return out, OfMachine("prove "+f.Meta.Name, err)
 	}
 	want := f.Meta
 	want.Revision, want.Keys, want.Members = out.Proof.Revision, out.Proof.Keys, out.Proof.Members
 	want.HashRevision, want.CompactRevision, want.Hash = out.Proof.HashRevision, out.Proof.CompactRevision, out.Proof.Hash
 	out.Rehearsed, err = Rehearse(ctx, r, f.Path, want)
-	return out, machine("rehearse a restore", err)
+	return out, OfMachine("rehearse a restore", err)
 }

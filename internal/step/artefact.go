@@ -32,6 +32,10 @@ const (
 	ArtefactBackup    = "backup"
 	ArtefactBaseline  = "baseline"
 	ArtefactResult    = "result"
+	// ArtefactObjects and ArtefactSchema are of the API before the hop: the objects that
+	// kubeadm changes, and what the API server serves, compressed.
+	ArtefactObjects = "objects"
+	ArtefactSchema  = "schema"
 	// ArtefactSchedulable and ArtefactCordoned record how kup found a node that
 	// it then cordoned. They have no file.
 	ArtefactSchedulable = "found-schedulable"
@@ -97,8 +101,11 @@ func (k keeper) save(ctx context.Context, name, hop string, v any) error {
 	if err != nil {
 		return fmt.Errorf("%s of hop %s: %w", name, hop, err)
 	}
-	b = append(b, '\n')
-	path := k.path(name, hop)
+	return k.keep(ctx, name, hop, k.path(name, hop), append(b, '\n'))
+}
+
+// keep writes a local file, durably, and records it.
+func (k keeper) keep(ctx context.Context, name, hop, path string, b []byte) error {
 	if err := writeDurably(path, b); err != nil {
 		return fmt.Errorf("%s of hop %s: %w", name, hop, err)
 	}

@@ -65,11 +65,7 @@ type observation struct {
 	keeper       keeper
 }
 
-func (o *observation) look(ctx context.Context, hop string) (Observation, []string, error) {
-	facts, err := o.cluster.Observe(ctx)
-	if err != nil {
-		return Observation{}, nil, fmt.Errorf("observe the cluster: %w", err)
-	}
+func (o *observation) look(ctx context.Context, hop string, facts cluster.Facts) (Observation, []string, error) {
 	pods, err := o.cluster.Pods(ctx)
 	if err != nil {
 		return Observation{}, nil, fmt.Errorf("list pods: %w", err)
@@ -88,30 +84,50 @@ func (o *observation) look(ctx context.Context, hop string) (Observation, []stri
 	return out, controlPlanes, nil
 }
 
-// baseline: the truth is the run's artefact and its digest.
-type baseline struct{ observation }
+// baseline: the truth is the run's artefacts and their digests. What a way back needs
+// of the API is recorded with it.
+type baseline struct {
+	observation
+	recorder recorder
+}
 
 func (r *baseline) Done(ctx context.Context, s plan.Step) (bool, error) {
-	return r.keeper.has(ctx, hopOf(s), ArtefactBaseline, "")
+	if has, err := r.keeper.has(ctx, hopOf(s), ArtefactBaseline, ""); !has || err != nil {
+		return has, err
+	}
+	return r.recorder.has(ctx, hopOf(s))
 }
 
 func (r *baseline) Run(ctx context.Context, s plan.Step, _ plan.Execution) error {
 	hop := hopOf(s)
-	if done, err := r.keeper.has(ctx, hop, ArtefactBaseline, ""); done || err != nil {
-		return err
-	}
 	const doing = "record the baseline"
-	now, controlPlanes, err := r.look(ctx, hop)
+	facts, err := r.cluster.Observe(ctx)
 	if err != nil {
-		return failed(s, doing, err, "")
+		return failed(s, doing, fmt.Errorf("observe the cluster: %w", err), "")
+	}
+	has, err := r.keeper.has(ctx, hop, ArtefactBaseline, "")
+	if err == nil && !has {
+		err = r.take(ctx, hop, facts)
+	}
+	if err == nil {
+		err = r.recorder.record(ctx, hop, &facts)
+	}
+	return failed(s, doing, err, "")
+}
+
+// take records workloads, pods and certificates.
+func (r *baseline) take(ctx context.Context, hop string, facts cluster.Facts) error {
+	now, controlPlanes, err := r.look(ctx, hop, facts)
+	if err != nil {
+		return err
 	}
 	now.Certificates = map[string][]cluster.Certificate{}
 	for _, node := range controlPlanes {
 		if now.Certificates[node], err = r.certificates.Certificates(ctx, node); err != nil {
-			return failed(s, doing, fmt.Errorf("certificates of %s: %w", node, err), "")
+			return fmt.Errorf("certificates of %s: %w", node, err)
 		}
 	}
-	return failed(s, doing, r.keeper.save(ctx, ArtefactBaseline, hop, now), "")
+	return r.keeper.save(ctx, ArtefactBaseline, hop, now)
 }
 
 // Baselines answers for the baselines of a run.

@@ -16,25 +16,26 @@ import (
 )
 
 type fakeSnapshots struct {
+	dir   string
 	taken int
 	err   error
 }
 
-func (f *fakeSnapshots) Snapshot(_ context.Context, dir, _ string, progress func(int64)) (Snapshot, error) {
+func (f *fakeSnapshots) Snapshot(_ context.Context, hop string, progress func(int64)) (Snapshot, error) {
 	f.taken++
 	progress(100 << 20)
-	path := filepath.Join(dir, "etcd.snapshot")
+	path := filepath.Join(f.dir, "etcd-"+hop)
 	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
 		return Snapshot{}, err
 	}
 	digest, err := fileDigest(path)
-	return Snapshot{Path: path, SHA256: strings.TrimPrefix(digest, "sha256:"), Revision: 7, Member: "cp-1"}, errors.Join(err, f.err)
+	return Snapshot{Path: path, Stored: strings.TrimPrefix(digest, "sha256:"), Revision: 7, Member: "cp-1"}, errors.Join(err, f.err)
 }
 
 func TestSnapshotIsTakenOnce(t *testing.T) {
 	s := plan.Step{ID: "1.34/prepare/snapshot", Kind: plan.KindSnapshot, Args: map[string]string{"hop": "1.34"}}
 	w := newWorld(t, nil)
-	snaps := &fakeSnapshots{err: errors.New("hashes differ")}
+	snaps := &fakeSnapshots{dir: t.TempDir(), err: errors.New("hashes differ")}
 	w.Snapshots = snaps
 	r := w.runner(plan.KindSnapshot)
 	if err := r.Run(t.Context(), s, attempt(s, 1)); err == nil || len(w.artefacts.all) != 0 {

@@ -93,7 +93,11 @@ func (r *compare) Run(ctx context.Context, s plan.Step, _ plan.Execution) error 
 	if err != nil {
 		return failed(s, doing, err, "")
 	}
-	now, _, err := r.look(ctx, hop)
+	facts, err := r.cluster.Observe(ctx)
+	if err != nil {
+		return failed(s, doing, fmt.Errorf("observe the cluster: %w", err), "")
+	}
+	now, _, err := r.look(ctx, hop, facts)
 	if err != nil {
 		return failed(s, doing, err, "")
 	}

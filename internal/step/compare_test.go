@@ -87,6 +87,7 @@ func TestBaselineAndCompare(t *testing.T) {
 		pods: []Pod{{Namespace: "shop", Name: "web-1", UID: "1", Node: "w-1", Owner: "ReplicaSet/web", Ready: true, Phase: "Running"}},
 	}
 	w.Cluster, w.Certificates = c, fakeCertificates{err: errors.New("permission denied")}
+	w.Recorder = newFakeAPI()
 	store := Baselines{Artefacts: w.artefacts}
 
 	if err := w.runner(plan.KindBaseline).Run(ctx, base, attempt(base, 1)); err == nil || len(w.artefacts.all) != 0 {
@@ -104,7 +105,7 @@ func TestBaselineAndCompare(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(w.artefacts.all) != 1 {
+	if len(w.artefacts.all) != 3 { // with the objects and the schema
 		t.Fatalf("recorded %v", w.artefacts.all)
 	}
 	certs, err := store.Certificates("1.34")

@@ -105,7 +105,7 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 			return "", exit(3, "") // no copy there yet
 		}
 	})
-	s := &snapshot{snapshots: oneSnapshot{}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
+	s := &snapshot{snapshots: oneSnapshot{w.artefacts.dir}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
 	step := plan.Step{ID: "1.34/prepare/snapshot", Kind: plan.KindSnapshot, Args: map[string]string{"hop": "1.34"}}
 	if err := s.Run(t.Context(), step, plan.Execution{}); err != nil {
 		t.Fatal(err)
@@ -113,14 +113,15 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 	return w
 }
 
-type oneSnapshot struct{}
+type oneSnapshot struct{ dir string }
 
-func (oneSnapshot) Snapshot(_ context.Context, dir, name string, _ func(int64)) (Snapshot, error) {
-	path := filepath.Join(dir, name)
+func (o oneSnapshot) Snapshot(_ context.Context, hop string, _ func(int64)) (Snapshot, error) {
+	path := filepath.Join(o.dir, "etcd-"+hop+".db")
 	err := os.WriteFile(path, []byte("snapshot"), 0o600)
 	digest, digestErr := fileDigest(path)
+	sum := strings.TrimPrefix(digest, "sha256:")
 	return Snapshot{
-		Path: path, SHA256: strings.TrimPrefix(digest, "sha256:"), Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
+		Path: path, Stored: sum, SHA256: sum, Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
 		HashRevision: 12, CompactRevision: 5, Hash: 77,
 	}, errors.Join(err, digestErr)
 }
@@ -172,8 +173,7 @@ func TestRehearsalsThatFail(t *testing.T) {
 }
 
 func TestBench(t *testing.T) {
-	dir := t.TempDir()
-	snap, err := oneSnapshot{}.Snapshot(t.Context(), dir, "x.db", nil)
+	snap, err := oneSnapshot{t.TempDir()}.Snapshot(t.Context(), "x", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,9 +28,10 @@ type Membership interface {
 
 // StoreHashes tells whether members hold the same data.
 type StoreHashes interface {
-	// Hashes gives the hash of every member at one revision; an error when a member
-	// does not answer. It reads the whole store of each: ask once.
-	Hashes(ctx context.Context) ([]MemberHash, error)
+	// Hashes gives the hash of every member but one at one revision, of all when that
+	// is empty; an error when one of them does not answer. It reads the whole store of
+	// each: ask once.
+	Hashes(ctx context.Context, except string) ([]MemberHash, error)
 }
 
 // MemberHash is what one member stores.
@@ -41,6 +42,7 @@ type MemberHash struct {
 
 const (
 	stopPatience = "300"            // seconds that the kubelet gets to stop a member
+	backTimeout  = 5 * time.Minute  // until a member that was taken back serves
 	joinTimeout  = 15 * time.Minute // until an empty member has everything and its vote
 	joinEvery    = 2 * time.Second
 )
@@ -54,6 +56,7 @@ type rejoin struct {
 	membership Membership
 	hashes     StoreHashes
 	every      time.Duration
+	patience   time.Duration // with a member that does not answer
 }
 
 // returning is the member that a rejoin step is about.
@@ -85,18 +88,12 @@ func (r *rejoin) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	now, err := r.listed(ctx, s, m)
+	if err != nil || now == nil || now.Version.IsZero() || now.Learner {
+		return false, err // it is on its way, or cannot tell
+	}
 	equal, _, err := r.compare(ctx, s, m)
-	if err == nil {
-		return equal, nil
-	}
-	x, begun := r.last(s.ID)
-	if !begun {
-		return false, err
-	}
-	if away, lookErr := r.left(ctx, s, m, x.Run); lookErr != nil || away != nil {
-		return false, lookErr // it is on its way
-	}
-	return false, err
+	return err == nil && equal, err
 }
 
 func (r *rejoin) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
@@ -109,12 +106,12 @@ func (r *rejoin) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
 		return err
 	}
 	if away == nil {
-		equal, why, err := r.compare(ctx, s, m)
+		stays, why, err := r.judge(ctx, s, m)
 		if err != nil {
 			return err
 		}
 		r.observer.Note(s.ID, why)
-		if equal {
+		if stays {
 			return nil
 		}
 	}
@@ -146,31 +143,88 @@ func (r *rejoin) left(ctx context.Context, s plan.Step, m returning, run string)
 	return &left{id, peer}, nil
 }
 
-// compare tells whether the member holds what the others hold. Where those disagree
-// among themselves, nobody can tell which is right.
-func (r *rejoin) compare(ctx context.Context, s plan.Step, m returning) (equal bool, why string, err error) {
-	const doing = "compare etcd's data"
-	hashes, err := r.hashes.Hashes(ctx)
-	if err != nil {
-		return false, "", failed(s, doing, err, "")
+// judge tells whether the member may stay as it is. It gets some time to serve: one
+// that then does not answer may not be able to start on its data, and what it has
+// nobody can compare.
+func (r *rejoin) judge(ctx context.Context, s plan.Step, m returning) (stays bool, why string, err error) {
+	within, cancel := context.WithTimeout(ctx, r.patience)
+	defer cancel()
+	tick := time.NewTicker(r.every)
+	defer tick.Stop()
+	for {
+		now, err := r.listed(ctx, s, m)
+		switch {
+		case err != nil:
+			return false, "", err
+		case now == nil:
+			return false, "", failed(s, "find the member", fmt.Errorf("no member %s is known", m.name), "")
+		case !now.Version.IsZero():
+			return r.compare(ctx, s, m)
+		}
+		select {
+		case <-tick.C:
+			continue
+		case <-within.Done():
+		}
+		if ctx.Err() != nil {
+			return false, "", failed(s, "wait for the member", ctx.Err(), "")
+		}
+		_, err = r.agreed(ctx, s, m, m.name)
+		return false, fmt.Sprintf("%s does not serve on its data (%s): it joins again, empty", m.name, now.Problem), err
 	}
-	mine, others := "", map[string]bool{}
+}
+
+// listed is the member as etcd lists it; nil: it does not.
+func (r *rejoin) listed(ctx context.Context, s plan.Step, m returning) (*cluster.Member, error) {
+	members, err := r.list(ctx, s)
+	return find(members, func(o cluster.Member) bool { return o.Node == s.Node || o.Name == m.name }), err
+}
+
+// compare tells whether the member holds what the others hold.
+func (r *rejoin) compare(ctx context.Context, s plan.Step, m returning) (equal bool, why string, err error) {
+	hashes, err := r.agreed(ctx, s, m, "")
+	if err != nil {
+		return false, "", err
+	}
+	mine := ""
+	equal = true
 	for _, h := range hashes {
-		if h.Member == s.Node || h.Member == m.name {
+		if m.is(s, h) {
 			mine = h.Hash
-		} else {
-			others[h.Hash] = true
 		}
 	}
-	switch {
-	case mine == "":
-		return false, "", failed(s, doing, fmt.Errorf("no member %s is known", m.name), "")
-	case len(others) > 1:
-		return false, "", failed(s, doing, fmt.Errorf("the other members hold different data: %v", hashes), "which of them is right, nothing can tell; see kup snapshot restore")
-	case len(others) == 0 || others[mine]:
+	for _, h := range hashes {
+		equal = equal && h.Hash == mine
+	}
+	if equal {
 		return true, fmt.Sprintf("%s holds what the others hold (hash %s)", m.name, mine), nil
 	}
 	return false, fmt.Sprintf("%s holds other data than the others (hash %s): it joins again, empty", m.name, mine), nil
+}
+
+// agreed gives the hashes of all members but one. Where the others disagree among
+// themselves, nobody can tell which is right.
+func (r *rejoin) agreed(ctx context.Context, s plan.Step, m returning, except string) ([]MemberHash, error) {
+	const doing = "compare etcd's data"
+	hashes, err := r.hashes.Hashes(ctx, except)
+	if err != nil {
+		return nil, failed(s, doing, err, "")
+	}
+	others := map[string]bool{}
+	for _, h := range hashes {
+		if !m.is(s, h) {
+			others[h.Hash] = true
+		}
+	}
+	if len(others) > 1 {
+		return nil, failed(s, doing, fmt.Errorf("the other members hold different data: %v", hashes), "which of them is right, nothing can tell; kup rollback --scope data restores the snapshot")
+	}
+	return hashes, nil
+}
+
+// is tells whether a hash is the member's.
+func (m returning) is(s plan.Step, h MemberHash) bool {
+	return h.Member == s.Node || h.Member == m.name
 }
 
 // replace takes the member out and brings it in again, empty, from wherever an

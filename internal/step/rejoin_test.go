@@ -143,9 +143,12 @@ func (e *fakeEtcd) Promote(_ context.Context, id string) error {
 	return err
 }
 
-func (e *fakeEtcd) Hashes(context.Context) ([]MemberHash, error) {
+func (e *fakeEtcd) Hashes(_ context.Context, except string) ([]MemberHash, error) {
 	var out []MemberHash
 	for _, m := range e.members {
+		if except != "" && m.Name == except {
+			continue
+		}
 		if m.Version.IsZero() || m.Learner {
 			return nil, errors.New(m.Name + " does not answer")
 		}
@@ -196,7 +199,7 @@ func rejoinWorld(t *testing.T, e *fakeEtcd, left *string) *world {
 
 func (w *world) rejoin() *rejoin {
 	r := w.runner(plan.KindRejoin).(*rejoin)
-	r.every = time.Millisecond
+	r.every, r.patience = time.Millisecond, 50*time.Millisecond
 	return r
 }
 
@@ -219,6 +222,23 @@ func TestRejoin(t *testing.T) {
 	}
 	if done, err := w.rejoin().Done(t.Context(), s); !done || err != nil {
 		t.Errorf("%t, %v", done, err)
+	}
+}
+
+// A member that cannot start on its data joins again, one that takes its time does not.
+func TestRejoinOfAMemberThatDoesNotServe(t *testing.T) {
+	s := rejoinStep()
+	e, left := newFakeEtcd(), ""
+	e.members[0].Version, e.members[0].Healthy, e.members[0].Leader = cluster.Version{}, false, false
+	w := rejoinWorld(t, e, &left)
+	if done, err := w.rejoin().Done(t.Context(), s); done || err != nil {
+		t.Errorf("%t, %v", done, err)
+	}
+	if err := w.rejoin().Run(t.Context(), s, attempt(s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.calls) != 5 || e.calls[0] != "stop 1" {
+		t.Errorf("calls %q", e.calls)
 	}
 }
 
@@ -276,7 +296,7 @@ func TestRejoinRefuses(t *testing.T) {
 		want    string
 	}{
 		"another is away": {func(e *fakeEtcd) { e.members[1].Healthy, e.members[1].Problem = false, "gone" }, "of the other 2 members 1 are healthy, and 2 must be; not healthy: cp-2 (gone)"},
-		"the only one":    {func(e *fakeEtcd) { e.members = e.members[:1]; e.members[0].Version = cluster.Version{} }, "does not answer"},
+		"the only one":    {func(e *fakeEtcd) { e.members = e.members[:1]; e.members[0].Version = cluster.Version{} }, "it is the only one"},
 		"others disagree": {func(e *fakeEtcd) { e.hashes["cp-2"] = "other" }, "the other members hold different data"},
 		"no such member":  {func(e *fakeEtcd) { e.members = e.members[1:] }, "no member cp-1 is known"},
 	}

@@ -10,26 +10,35 @@ import (
 
 // Snapshot is a saved and proven copy of etcd's data.
 type Snapshot struct {
-	Path     string `json:"-"`      // on the operator's machine
-	SHA256   string `json:"sha256"` // of the whole file, hexadecimal
-	Revision int64  `json:"revision"`
-	Keys     int64  `json:"keys"` // that live at the revision
-	Size     int64  `json:"size"` // bytes
-	Member   string `json:"member"`
+	Path string `json:"-"` // on the operator's machine
+	// Stored is the SHA-256 of the file as it is stored there, hexadecimal, SHA256 that
+	// of the data: they are the same unless it is encrypted.
+	Stored    string `json:"stored"`
+	SHA256    string `json:"sha256"`
+	Encrypted bool   `json:"encrypted,omitempty"`
+	Revision  int64  `json:"revision"`
+	Keys      int64  `json:"keys"` // that live at the revision
+	Size      int64  `json:"size"` // bytes of the data
+	Member    string `json:"member"`
 	// HashRevision, CompactRevision and Hash are the point on which the members and the
 	// file agree.
 	HashRevision    int64  `json:"hashRevision"`
 	CompactRevision int64  `json:"compactRevision"`
 	Hash            uint32 `json:"hash"`
+	// Rehearsed is how the restore of an encrypted one was rehearsed while it was plain.
+	Rehearsed Rehearsal `json:"rehearsed"`
+	// Says is what else is to be told of it: where and for whom it is kept.
+	Says []string `json:"-"`
 }
 
 // snapshotFacts names the file that keeps a hop's Snapshot.
 const snapshotFacts = "snapshot-facts"
 
-// Snapshots saves a snapshot into a file of a directory and proves it by reading
-// it back. What an earlier try left behind under that name is replaced.
+// Snapshots saves a snapshot of the run's hop where the run's snapshots are kept, and
+// proves it by reading it back. What an earlier try left behind for that hop is
+// replaced.
 type Snapshots interface {
-	Snapshot(ctx context.Context, dir, name string, progress func(bytes int64)) (Snapshot, error)
+	Snapshot(ctx context.Context, hop string, progress func(bytes int64)) (Snapshot, error)
 }
 
 // snapshot: the truth is the run's artefact and its digest.
@@ -56,11 +65,11 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 			r.observer.Note(s.ID, fmt.Sprintf("%d MiB read", bytes>>20))
 		}
 	}
-	snap, err := r.snapshots.Snapshot(ctx, r.keeper.artefacts.Dir(), "etcd-"+hop+".db", progress)
+	snap, err := r.snapshots.Snapshot(ctx, hop, progress)
 	if err != nil {
 		return failed(s, "save an etcd snapshot", err, "")
 	}
-	a := Artefact{Name: ArtefactSnapshot, Hop: hop, Path: snap.Path, Digest: "sha256:" + snap.SHA256}
+	a := Artefact{Name: ArtefactSnapshot, Hop: hop, Path: snap.Path, Digest: "sha256:" + snap.Stored}
 	if err := Verify(ctx, nil, a); err != nil {
 		return failed(s, "read the snapshot back", err, "")
 	}
@@ -72,5 +81,8 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 		return failed(s, "note what was found of the snapshot", err, "")
 	}
 	r.observer.Note(s.ID, fmt.Sprintf("revision %d of member %s, %d MiB", snap.Revision, snap.Member, snap.Size>>20))
+	for _, text := range snap.Says {
+		r.observer.Note(s.ID, text)
+	}
 	return r.keeper.artefacts.Put(ctx, a)
 }

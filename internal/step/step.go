@@ -78,6 +78,8 @@ type Deps struct {
 	Defragmenter Defragmenter
 	Snapshots    Snapshots
 	Certificates Certificates
+	Recorder     Recorder
+	Returner     Returner
 	Local        Local      // may be nil when no plan has local steps
 	Undone       Undone     // may be nil when the plan takes nothing back
 	Deliveries   Deliveries // may be nil when the plan restores no data
@@ -99,7 +101,7 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindRestorable:    &restorable{executions: x},
 		plan.KindRestoreMember: &restoreMember{executions: x},
 		plan.KindBackup:        &backup{executions: x, keeper: keeper},
-		plan.KindBaseline:      &baseline{observation: observe},
+		plan.KindBaseline:      &baseline{observation: observe, recorder: recorder{d.Recorder, keeper}},
 		plan.KindFetch:         &fetch{executions: x, managers: managers},
 		plan.KindImages:        &images{executions: x},
 		plan.KindPackages:      &packages{executions: x, managers: managers},
@@ -112,7 +114,7 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
-		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery},
+		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
 		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
 		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
 		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
@@ -121,5 +123,6 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindSandboxes:     &sandboxes{executions: x},
 		plan.KindRevision:      &revision{revisions: d.Revisions, observer: d.Observer},
 		plan.KindReopen:        &reopen{undone: d.Undone},
+		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 	}
 }

@@ -22,7 +22,7 @@ func TestPurePackages(t *testing.T) {
 		"golang.org/x/crypto/ssh": "hosts are reached through internal/remote only",
 		"os/exec":                 "programs are started by internal/remote and internal/step only",
 	}
-	for _, pkg := range []string{"pkg/plan", "pkg/cluster", "internal/catalog", "internal/planner", "internal/preflight", "internal/manifest", "internal/engine"} {
+	for _, pkg := range []string{"pkg/plan", "pkg/cluster", "internal/catalog", "internal/planner", "internal/preflight", "internal/manifest", "internal/roundtrip", "internal/engine"} {
 		t.Run(pkg, func(t *testing.T) {
 			dir := filepath.Join("..", "..", filepath.FromSlash(pkg))
 			if files, _ := filepath.Glob(filepath.Join(dir, "*.go")); len(files) == 0 {

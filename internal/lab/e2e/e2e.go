@@ -34,6 +34,8 @@ type Scenario struct {
 	controlPlanes, workers int
 	// from is the minor it starts with; empty: defaultFrom.
 	from string
+	// etcd is the release of etcd it starts with; empty: one from which the way is safe.
+	etcd string
 	// hops is over how many minors it goes; zero: one.
 	hops int
 	// withoutKup needs no binary under test.
@@ -79,6 +81,10 @@ func Scenarios() []Scenario {
 		{
 			Name: "two-hops", Summary: "three control planes and two workers, two minors up in one apply, judged as hop after each",
 			controlPlanes: 3, workers: 2, hops: 2, run: runTwoHops,
+		},
+		{
+			Name: "etcd-edge", Summary: "three control planes and two workers at etcd 3.5.24, one minor up: etcd is raised within 3.5 first, in steps of the plan, then the hop follows, judged as hop",
+			controlPlanes: 3, workers: 2, etcd: edgeEtcd, run: runEtcdEdge,
 		},
 		{
 			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",

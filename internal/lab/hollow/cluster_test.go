@@ -93,18 +93,37 @@ func TestClusterIsReachedAsARealOne(t *testing.T) {
 	if err != nil || len(nodes.Items) != 2 {
 		t.Fatalf("nodes: %v, %v", nodes, err)
 	}
+	for _, name := range []string{"cp-1", "w-1"} {
+		got, err := reach(t, c, name).Run(t.Context(), remote.Command{Argv: []string{"sh", "-c", "hostname; id -u"}, Sudo: true})
+		if err != nil || string(got.Stdout) != name+"\n0\n" {
+			t.Errorf("%s: %q, %v", name, got.Stdout, err)
+		}
+	}
+	for _, wrong := range []hollow.Fault{{Name: "flood"}, {Name: "cut"}, {Name: "cut", Host: "cp-9"}, {Name: "etcd-pause", Host: "w-1"}, {Name: "slow", Host: "w-1"}, {Name: "cut-on", Host: "w-1"}} {
+		if err := c.Inject(wrong); err == nil {
+			t.Errorf("%+v was done", wrong)
+		}
+	}
+}
+
+// reach reaches a host as kup.yaml says.
+func reach(t *testing.T, c *hollow.Cluster, name string) remote.Host {
+	t.Helper()
 	t.Chdir(c.Dir())
 	inv, err := inventory.Load("kup.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	client2, err := ssh.LoadClientConfig("")
+	client, err := ssh.LoadClientConfig("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range inv.Nodes {
+		if n.Name != name {
+			continue
+		}
 		s := inv.SSHFor(n.Name)
-		resolved, err := client2.Resolve(ssh.Config{
+		resolved, err := client.Resolve(ssh.Config{
 			Name: n.Name, Address: n.Address, Port: s.Port, User: s.User, Identities: s.Identities, KnownHosts: s.KnownHosts,
 			ConnectTimeout: patience, Keepalive: patience,
 			Sudo: ssh.Sudo{Mode: string(s.Sudo.Mode), Password: func(context.Context) ([]byte, error) {
@@ -116,17 +135,15 @@ func TestClusterIsReachedAsARealOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := ssh.New(resolved)
-		defer h.Close()
-		got, err := h.Run(t.Context(), remote.Command{Argv: []string{"sh", "-c", "hostname; id -u"}, Sudo: true})
-		if err != nil || string(got.Stdout) != n.Name+"\n0\n" {
-			t.Errorf("%s: %q, %v", n.Name, got.Stdout, err)
-		}
+		t.Cleanup(func() {
+			if err := h.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return h
 	}
-	for _, wrong := range []hollow.Fault{{Name: "flood"}, {Name: "cut"}, {Name: "cut", Host: "cp-9"}, {Name: "etcd-pause", Host: "w-1"}, {Name: "slow", Host: "w-1"}, {Name: "cut-on", Host: "w-1"}} {
-		if err := c.Inject(wrong); err == nil {
-			t.Errorf("%+v was done", wrong)
-		}
-	}
+	t.Fatalf("kup.yaml does not name %s", name)
+	return nil
 }
 
 func TestSavedClusterIsLoadedAgainAndBesideItself(t *testing.T) {

@@ -68,7 +68,7 @@ func (c *Cluster) Inject(f Fault) error {
 const powerTimeout = time.Minute
 
 func faultKinds() []faultKind {
-	return slices.Concat(networkFaults(), powerFaults(), packageFaults(), serverFaults())
+	return slices.Concat(networkFaults(), powerFaults(), packageFaults(), programFaults(), serverFaults())
 }
 
 func networkFaults() []faultKind {
@@ -192,6 +192,41 @@ func packageFaults() []faultKind {
 	}
 }
 
+// programFaults are programs that do not run at all.
+func programFaults() []faultKind {
+	return []faultKind{
+		{FaultKind{"crash HOST program=kubelet|kube-apiserver|etcd version=VERSION", "that program of that version ends as soon as it starts, again and again"}, func(_ *Cluster, h *host, args map[string]string) error {
+			_, err := crashing(h, args)
+			return err
+		}},
+		{FaultKind{"crash-over HOST program=kubelet|kube-apiserver|etcd version=VERSION", "it does not"}, func(_ *Cluster, h *host, args map[string]string) error {
+			heal, err := crashing(h, args)
+			if err == nil {
+				heal()
+			}
+			return err
+		}},
+	}
+}
+
+func crashing(h *host, args map[string]string) (heal func(), err error) {
+	v, err := cluster.ParseVersion(args["version"])
+	switch program := args["program"]; {
+	case err != nil:
+		return nil, err
+	case program == "kubelet":
+		return h.machine.CrashKubelet(v), nil
+	case !h.isControlPlane():
+		return nil, errors.New("no control plane")
+	case program == "etcd":
+		return h.machine.CrashStatic(program, v.Bare()), nil
+	case program == "kube-apiserver":
+		return h.machine.CrashStatic(program, v.String()), nil
+	default:
+		return nil, fmt.Errorf("program %q is not modelled", program)
+	}
+}
+
 func sickKubelet(h *host, args map[string]string) (heal func(), err error) {
 	v, err := cluster.ParseVersion(args["version"])
 	if err != nil {
@@ -217,6 +252,11 @@ func serverFaults() []faultKind {
 		{FaultKind{"etcd-resume HOST", "it goes on"}, member(func(c *Cluster, name string) error {
 			c.etcd.Member(name).Resume()
 			return nil
+		})},
+		{FaultKind{"etcd-differs HOST", "the member, started anew, stores something else than the others"}, member(func(c *Cluster, name string) error {
+			ctx, cancel := context.WithTimeout(context.Background(), powerTimeout)
+			defer cancel()
+			return c.etcd.Member(name).Corrupt(ctx)
 		})},
 		{FaultKind{"apiserver-gone HOST", "the API server takes no connection"}, member(func(c *Cluster, name string) error {
 			return c.servers[name].hide(true)

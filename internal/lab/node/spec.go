@@ -95,6 +95,21 @@ func (s Spec) validate() (minor string, err error) {
 	return minor, nil
 }
 
+// etcdImages are the etcd versions served besides kubeadm's own: the one the cluster
+// starts with and, where the way to the next minor is not safe from it, the one it is
+// raised to first.
+func (s Spec) etcdImages() []string {
+	if s.Etcd == "" {
+		return nil
+	}
+	out := []string{s.Etcd}
+	minor, err := artifact.Minor(s.Kubernetes)
+	if safe := artifact.SafeEtcd(minor); err == nil && safe != "" && safe != s.Etcd {
+		out = append(out, safe)
+	}
+	return out
+}
+
 // served lists what is served, the starting release first and no minor twice.
 func (s Spec) served(starting string) ([]string, error) {
 	seen := map[string]bool{starting: true}

@@ -3,6 +3,7 @@ package node
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,5 +134,26 @@ func TestImagesFor(t *testing.T) {
 	}
 	if got := imagesFor(Node{Role: RoleControlPlane}, refs[4:5], ""); len(got) != 1 {
 		t.Errorf("without a choice kubeadm's own etcd is left out: %v", got)
+	}
+}
+
+func TestEtcdImages(t *testing.T) {
+	for _, tc := range []struct {
+		kubernetes, etcd string
+		want             []string
+	}{
+		{"1.33", "", []string{"3.5.33"}},
+		{"1.33", "3.5.24", []string{"3.5.24", "3.5.33"}},
+		{"v1.33.13", "3.5.33", []string{"3.5.33"}},
+		{"1.34", "", nil},
+		{"1.34", "3.6.4", []string{"3.6.4"}},
+	} {
+		spec, err := Spec{Kubernetes: tc.kubernetes, Etcd: tc.etcd}.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := spec.etcdImages(); !slices.Equal(got, tc.want) {
+			t.Errorf("%s with etcd %q serves %v, want %v", tc.kubernetes, tc.etcd, got, tc.want)
+		}
 	}
 }

@@ -197,8 +197,8 @@ func buildBundles(ctx context.Context, store *artifact.Store, spec Spec) ([]arti
 			return nil, err
 		}
 		var etcd []string
-		if i == 0 && spec.Etcd != "" {
-			etcd = []string{spec.Etcd}
+		if i == 0 {
+			etcd = spec.etcdImages()
 		}
 		b, err := store.Bundle(ctx, version, etcd...)
 		if err != nil {

@@ -76,6 +76,8 @@ func (c *call) answer() (reply, error) {
 	case len(path) == 1 && path[0] == "metrics" && c.r.Method == http.MethodGet:
 		c.server.metrics(c.w)
 		return reply{}, nil
+	case len(path) > 1 && path[0] == "openapi" && path[1] == "v3" && c.r.Method == http.MethodGet:
+		return c.openAPI(path[2:])
 	case len(path) > 2 && path[0] == "api":
 		return c.object(schema.GroupVersion{Version: path[1]}, path[2:])
 	case len(path) > 3 && path[0] == "apis":

@@ -41,9 +41,11 @@ type podSandbox struct {
 
 // staticRun is a static pod that runs.
 type staticRun struct {
-	Hash     string    `json:"hash"` // of the manifest it was started from
-	Version  string    `json:"version"`
-	Restarts int32     `json:"restarts"`
+	Hash     string `json:"hash"` // of the manifest it was started from
+	Version  string `json:"version"`
+	Restarts int32  `json:"restarts"`
+	// Crashing: its container ends again and again. The pod counts as running.
+	Crashing bool      `json:"crashing,omitempty"`
 	Started  time.Time `json:"started"`
 }
 
@@ -82,6 +84,12 @@ func (c *containers) static(component string) (staticRun, bool) {
 	defer c.mu.Unlock()
 	run, ok := c.state.Static[component]
 	return run, ok
+}
+
+// serves tells whether a component runs and does not end again and again.
+func (c *containers) serves(component string) bool {
+	run, ok := c.static(component)
+	return ok && !run.Crashing
 }
 
 func (c *containers) setStatic(component string, run *staticRun) {

@@ -20,6 +20,35 @@ func (m *Machine) BreakKubelet(v cluster.Version) (heal func()) {
 	return func() { set(false) }
 }
 
+// CrashKubelet has kubelets of a version on this host end as soon as they start.
+func (m *Machine) CrashKubelet(v cluster.Version) (heal func()) {
+	return m.crash(kubeletUnit, v.String())
+}
+
+// CrashStatic has a component of a version on this host end as soon as it has started:
+// "kube-apiserver" as "v1.34.4", "etcd" as "3.6.5".
+func (m *Machine) CrashStatic(component, version string) (heal func()) {
+	return m.crash(component, version)
+}
+
+func (m *Machine) crash(program, version string) (heal func()) {
+	set := func(crashes bool) {
+		m.mu.Lock()
+		m.crashing[program+" "+version] = crashes
+		m.mu.Unlock()
+		m.wake()
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+// crashes tells whether the program ends as soon as it has started.
+func (m *Machine) crashes(program, version string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.crashing[program+" "+version]
+}
+
 // FillDisk leaves free bytes on the host's disk; heal gives all of it back.
 func (m *Machine) FillDisk(free int64) (heal func()) {
 	m.fs.SetFree(free)

@@ -31,6 +31,7 @@ type process struct {
 	started []string
 	failing map[string]string
 	refuse  error
+	joins   []string // initial clusters
 	renewed int
 }
 
@@ -66,6 +67,13 @@ func (p *process) Certify() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.renewed++
+	return nil
+}
+
+func (p *process) Empty(initialCluster string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.joins = append(p.joins, initialCluster)
 	return nil
 }
 

@@ -43,6 +43,8 @@ type kubelet struct {
 	retry   bool            // something is to be tried again soon
 }
 
+var errCrash = errors.New("signal: killed")
+
 // goneFlags are flags whose kubelet of that minor does not start with.
 var goneFlags = []struct {
 	flag string
@@ -61,6 +63,9 @@ func (m *Machine) runKubelet(ctx context.Context, u *unit, v cluster.Version) er
 	}
 	if err := m.checkKubelet(v); err != nil {
 		return err
+	}
+	if m.crashes(kubeletUnit, v.String()) {
+		return errCrash
 	}
 	m.log.notef("Kubelet version %s", v)
 	k := &kubelet{m: m, unit: u, version: v, wake: u.wake, busy: map[string]bool{}}

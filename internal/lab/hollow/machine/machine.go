@@ -40,6 +40,9 @@ type Etcd interface {
 	Restore(db []byte, bump int64, token, version string) error
 	// Certify has it use the certificates that now lie on the host.
 	Certify() error
+	// Empty sets its data aside; it does not run. It starts next as a member that
+	// joins: initialCluster is what its flag of that name says.
+	Empty(initialCluster string) error
 }
 
 // Config says what a machine is and what surrounds it.
@@ -97,7 +100,9 @@ type Machine struct {
 	unit  *unit // the kubelet's
 	skew  time.Duration
 	sick  map[cluster.Version]bool // kubelets that never become ready
-	pid   int
+	// crashing programs, "etcd 3.6.5", end as soon as they have started.
+	crashing map[string]bool
+	pid      int
 
 	posted  time.Time // when the kubelet last posted its node's status
 	missing bool      // its heartbeats are being missed
@@ -112,7 +117,7 @@ func New(c Config) *Machine {
 	}
 	m := &Machine{
 		cfg: c, fs: c.FS, runtime: newContainers(), log: &journal{}, closing: make(chan struct{}),
-		sick: map[cluster.Version]bool{}, pid: firstPID,
+		sick: map[cluster.Version]bool{}, crashing: map[string]bool{}, pid: firstPID,
 	}
 	m.packages = &debian.System{
 		Host: c.Name, Architecture: architecture, Repository: c.Repository, Wait: m.wait,

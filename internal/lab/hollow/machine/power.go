@@ -94,7 +94,14 @@ func (m *Machine) start(id string) error {
 // startProcesses starts what is behind the static pods that run.
 func (m *Machine) startProcesses(ctx context.Context) error {
 	m.listening(m.runtime.staticNames())
-	if run, runs := m.runtime.static(manifest.Etcd); runs && m.cfg.Etcd != nil {
+	for _, name := range m.runtime.staticNames() {
+		if m.runtime.serves(name) {
+			if err := m.showProcess(name); err != nil {
+				return err
+			}
+		}
+	}
+	if run, runs := m.runtime.static(manifest.Etcd); runs && !run.Crashing && m.cfg.Etcd != nil {
 		if err := m.cfg.Etcd.Start(ctx, run.Version); err != nil {
 			return fmt.Errorf("etcd: %w", err)
 		}
@@ -106,7 +113,7 @@ func (m *Machine) startProcesses(ctx context.Context) error {
 		})
 	}
 	run, runs := m.runtime.static(apiServer)
-	if !runs || m.cfg.APIServer == nil {
+	if !runs || run.Crashing || m.cfg.APIServer == nil {
 		return nil
 	}
 	if err := m.cfg.APIServer.Start(ctx, run.Version); err != nil {

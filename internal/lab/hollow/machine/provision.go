@@ -169,7 +169,7 @@ func (m *Machine) staticFiles(w *manifest.Writer, joined []string) error {
 	if all[manifest.Etcd], err = w.Etcd(joined); err != nil {
 		return err
 	}
-	errs := []error{m.fs.MkdirAll(manifest.EtcdData, 0o700), m.fs.MkdirAll(kubeadmTemp, 0o700)}
+	errs := []error{m.fs.MkdirAll(memberData, 0o700), m.fs.MkdirAll(kubeadmTemp, 0o700)}
 	for name, text := range all {
 		errs = append(errs, m.fs.WriteFile(path.Join(manifest.Dir, name+".yaml"), text, 0o600))
 		m.runtime.setStatic(name, &staticRun{Hash: hashOf(text, w.Kubeadm), Version: versionOfTag(tagOf(manifest.Image(text))), Started: m.now().UTC()})

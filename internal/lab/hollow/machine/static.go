@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ const (
 	otherStart  = 15 * time.Second
 	serverStart = 35 * time.Second
 	etcdStart   = 45 * time.Second
+	crashTime   = 5 * time.Second // of one that ends as soon as it has started
 )
 
 // wanted is a static pod as its manifest says.
@@ -115,7 +117,7 @@ func (k *kubelet) syncStatic(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		w := want[name]
-		if run, runs := k.m.runtime.static(name); !runs || run.Hash != w.hash {
+		if run, runs := k.m.runtime.static(name); !runs || run.Hash != w.hash || run.Crashing {
 			k.work(ctx, name, func(ctx context.Context) error { return k.replaceStatic(ctx, w) })
 		}
 	}
@@ -131,14 +133,14 @@ func (k *kubelet) stopStatic(ctx context.Context, name string) error {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
 	k.m.runtime.setStatic(name, nil)
-	return nil
+	return k.m.fs.RemoveAll(processDir(name))
 }
 
 // replaceStatic stops what runs of a component and starts what its manifest says.
 func (k *kubelet) replaceStatic(ctx context.Context, w wanted) error {
 	name, image := w.pod.Name, w.pod.Spec.Containers[0].Image
 	old, ran := k.m.runtime.static(name)
-	if ran {
+	if ran && !old.Crashing {
 		if err := k.stopStatic(ctx, name); err != nil {
 			return err
 		}
@@ -148,16 +150,37 @@ func (k *kubelet) replaceStatic(ctx context.Context, w wanted) error {
 		return err
 	}
 	tag := image[strings.LastIndex(image, ":")+1:]
+	run := staticRun{Hash: w.hash, Version: versionOfTag(tag), Restarts: old.Restarts, Started: k.m.now().UTC()}
+	if old.Hash == w.hash {
+		run.Restarts++
+	}
 	if err := k.m.startProcess(ctx, name, tag); err != nil {
+		if errors.Is(err, errCrash) {
+			run.Crashing = true
+			k.m.runtime.setStatic(name, &run)
+			k.m.wake()
+		}
 		return fmt.Errorf("back-off restarting failed container %s: %w", name, err)
 	}
-	restarts := old.Restarts
-	if old.Hash == w.hash {
-		restarts++
-	}
-	k.m.runtime.setStatic(name, &staticRun{Hash: w.hash, Version: versionOfTag(tag), Restarts: restarts, Started: k.m.now().UTC()})
+	k.m.runtime.setStatic(name, &run)
 	k.m.tellReadiness()
-	return nil
+	return k.m.showProcess(name)
+}
+
+// staticPID is the first of the processes behind static pods, as the host sees them.
+const staticPID = 201
+
+// processDir is where the host shows the process behind a component.
+func processDir(component string) string {
+	i := slices.Index([]string{manifest.Etcd, apiServer, "kube-controller-manager", "kube-scheduler"}, component)
+	return "/proc/" + strconv.Itoa(staticPID+i)
+}
+
+// showProcess has the host show the process behind a component that runs.
+func (m *Machine) showProcess(component string) error {
+	const longest = 15 // of a name that the kernel keeps
+	dir := processDir(component)
+	return errors.Join(m.fs.MkdirAll(dir, 0o555), m.fs.WriteFile(dir+"/comm", []byte(component[:min(len(component), longest)]+"\n"), 0o444))
 }
 
 // versionOfTag drops what kubeadm's image tags have behind the version.
@@ -168,9 +191,15 @@ func versionOfTag(tag string) string {
 
 // startProcess starts the process behind a component and waits until it is ready.
 func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
+	if m.crashes(name, versionOfTag(tag)) {
+		return errors.Join(m.wait(ctx, crashTime), errCrash)
+	}
 	switch {
 	case name == manifest.Etcd && m.cfg.Etcd != nil:
 		if err := m.restored(versionOfTag(tag)); err != nil {
+			return err
+		}
+		if err := m.emptied(); err != nil {
 			return err
 		}
 		if err := m.cfg.Etcd.Start(ctx, versionOfTag(tag)); err != nil {
@@ -189,6 +218,30 @@ func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
 	return m.wait(ctx, otherStart)
 }
 
+// memberData is where etcd keeps all that it stores.
+const memberData = manifest.EtcdData + "/member"
+
+// emptied has the member join the cluster again when its data directory is gone, as
+// the manifest then has to ask for.
+func (m *Machine) emptied() error {
+	if _, err := m.fs.Stat(memberData); err == nil {
+		return nil
+	}
+	text, err := m.fs.ReadFile(path.Join(manifest.Dir, manifest.Etcd+".yaml"))
+	if err != nil {
+		return err
+	}
+	flags := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "- "), "=")
+		flags[name] = value
+	}
+	if flags["--initial-cluster-state"] != "existing" {
+		return errors.New("member has already been bootstrapped")
+	}
+	return errors.Join(m.cfg.Etcd.Empty(flags["--initial-cluster"]), m.fs.MkdirAll(memberData, 0o700))
+}
+
 // stopProcess stops it.
 func (m *Machine) stopProcess(ctx context.Context, name string) error {
 	switch {
@@ -205,7 +258,7 @@ func (m *Machine) stopProcess(ctx context.Context, name string) error {
 // only one that it talks to, is there.
 func (m *Machine) tellReadiness() {
 	reason := ""
-	if _, runs := m.runtime.static(manifest.Etcd); !runs {
+	if !m.runtime.serves(manifest.Etcd) {
 		reason = "etcd failed: dial tcp 127.0.0.1:2379: connect: connection refused"
 	}
 	m.setEtcdFailing(reason)
@@ -224,10 +277,5 @@ func (m *Machine) setEtcdFailing(reason string) {
 
 // staticReady tells whether a component runs and is ready.
 func (m *Machine) staticReady(name string) bool {
-	_, runs := m.runtime.static(name)
-	if name != apiServer || m.cfg.Etcd == nil {
-		return runs
-	}
-	_, stored := m.runtime.static(manifest.Etcd)
-	return runs && stored
+	return m.runtime.serves(name) && (name != apiServer || m.cfg.Etcd == nil || m.runtime.serves(manifest.Etcd))
 }

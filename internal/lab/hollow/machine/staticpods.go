@@ -116,7 +116,48 @@ func (mv *move) etcd(ctx context.Context, backup string) error {
 		return fmt.Errorf("fatal error when trying to upgrade the etcd cluster, rolled the state back to pre-upgrade state: %w", err)
 	}
 	mv.say("[upgrade/etcd] Waiting for etcd to become available")
+	if err := mv.available(ctx); err != nil {
+		return mv.etcdBack(ctx, backup, err)
+	}
 	return nil
+}
+
+// kubeadm asks etcd so often, with pauses, and each question may take two minutes.
+const (
+	etcdTimeout      = 22 * time.Minute
+	leastEtcdTimeout = 5 * time.Second
+)
+
+// available waits until the node's member serves.
+func (mv *move) available(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, max(mv.m.scaled(etcdTimeout), leastEtcdTimeout))
+	defer cancel()
+	for !mv.m.runtime.serves(manifest.Etcd) {
+		if err := mv.m.wait(ctx, restartPolling); err != nil {
+			return errors.New("timeout waiting for etcd cluster to be available")
+		}
+	}
+	return nil
+}
+
+// etcdBack is how kubeadm takes a member back that does not serve. The copy of its data
+// ends up beside them: "cp -r" into a directory that is there.
+func (mv *move) etcdBack(ctx context.Context, backup string, because error) error {
+	if ctx.Err() != nil {
+		return because // killed: nothing is rolled back
+	}
+	mv.say("[upgrade/etcd] Failed to healthcheck etcd: %v\n[upgrade/etcd] Rolling back etcd data", because)
+	beside := path.Join(manifest.EtcdData, path.Base(backup))
+	if err := errors.Join(mv.p.FS.MkdirAll(beside, 0o700), mv.p.FS.WriteFile(beside+"/db", []byte("hollow copy of "+manifest.EtcdData+"\n"), 0o600)); err != nil {
+		return fmt.Errorf("fatal error rolling back local etcd cluster datadir: %w", err)
+	}
+	mv.say("[upgrade/etcd] Rolling back etcd manifest")
+	_ = mv.rollback(because) // it always has an error; this is the one
+	if err := mv.available(ctx); err != nil {
+		return fmt.Errorf("fatal error rolling back local etcd cluster manifest: %w", err)
+	}
+	mv.say("[upgrade/etcd] Etcd was rolled back and is now available")
+	return fmt.Errorf("fatal error upgrading local etcd cluster, rolled the state back to pre-upgrade state: %w", because)
 }
 
 // differs tells whether the component's new manifest says something else than the

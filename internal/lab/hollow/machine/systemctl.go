@@ -42,7 +42,7 @@ func (m *Machine) systemctl(ctx context.Context, p *shell.Process) int {
 		return p.Errorf("Too few arguments.")
 	}
 	verb, units := words[0], words[1:]
-	if slices.Contains([]string{"start", "stop", "restart", "enable", "daemon-reload", "reboot"}, verb) && !p.Root {
+	if slices.Contains([]string{"start", "stop", "restart", "enable", "daemon-reload", "reset-failed", "reboot"}, verb) && !p.Root {
 		return p.Errorf("Failed to %s: Access denied", verb)
 	}
 	switch verb {
@@ -107,17 +107,33 @@ func (m *Machine) kubeletService(ctx context.Context, p *shell.Process, verb, pr
 		}
 	case "status":
 		_, _ = fmt.Fprintf(p.Stdout, "● kubelet.service - kubelet: The Kubernetes Node Agent\n     Active: %s\n   Main PID: %d (kubelet)\n\n%s", state, pid, m.log.tail(20))
-	case "show":
-		if property != "MainPID" {
-			return p.Errorf("hollow systemctl does not know the property %q", property)
-		}
-		_, _ = fmt.Fprintf(p.Stdout, "MainPID=%d\n", pid)
+	case "reset-failed":
 		return 0
+	case "show":
+		return showUnit(p, property, state, pid)
 	default:
 		return p.Errorf("Unknown command verb '%s'.", verb)
 	}
 	if state != stateActive {
 		return unitInactive
+	}
+	return 0
+}
+
+// showUnit prints a property of the kubelet's service. Its control group is there
+// while it runs, and holds nothing that could be looked at.
+func showUnit(p *shell.Process, property, state string, pid int) int {
+	switch property {
+	case "MainPID":
+		_, _ = fmt.Fprintf(p.Stdout, "MainPID=%d\n", pid)
+	case "ControlGroup":
+		group := "/system.slice/kubelet.service"
+		if state == stateInactive {
+			group = ""
+		}
+		_, _ = fmt.Fprintf(p.Stdout, "ControlGroup=%s\n", group)
+	default:
+		return p.Errorf("hollow systemctl does not know the property %q", property)
 	}
 	return 0
 }

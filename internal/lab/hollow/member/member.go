@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -27,6 +29,8 @@ type Member struct {
 	mu   sync.Mutex // guards what follows; held for a moment only
 	etcd *embed.Etcd
 	runs cluster.Version // what etcd claims to be
+	// joins is the cluster that it joins when it starts next; empty: its data say it.
+	joins string
 }
 
 // Name is the node's name.
@@ -75,9 +79,32 @@ func (m *Member) Start(ctx context.Context, version string) error {
 		return fmt.Errorf("member: start etcd of %s: %w", m.node.Name, err)
 	}
 	m.mu.Lock()
-	m.etcd = e
+	m.etcd, m.joins = e, ""
 	m.mu.Unlock()
 	return m.cluster.started(m, v)
+}
+
+// Empty sets the data of a member that does not run aside, for good. It starts next as
+// a new one that joins, which etcd must have been told of; initialCluster is etcd's
+// argument.
+func (m *Member) Empty(initialCluster string) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.Running() {
+		return fmt.Errorf("member: etcd of %s runs", m.node.Name)
+	}
+	m.clear()
+	aside, err := os.MkdirTemp(m.dir(), "aside-*")
+	if err == nil {
+		err = os.Rename(m.data(), filepath.Join(aside, "data"))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("member: set the data of %s aside: %w", m.node.Name, err)
+	}
+	m.mu.Lock()
+	m.joins = initialCluster
+	m.mu.Unlock()
+	return nil
 }
 
 // Ready waits until the member serves: until it is one of a quorum.

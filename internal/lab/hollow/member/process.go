@@ -58,6 +58,11 @@ func (m *Member) config() *embed.Config {
 		initial = append(initial, other.node.Name+"="+peerURL(other.node.IP))
 	}
 	c.InitialCluster, c.InitialClusterToken = strings.Join(initial, ","), clusterToken
+	m.mu.Lock()
+	if m.joins != "" {
+		c.InitialCluster, c.ClusterState = m.joins, embed.ClusterStateFlagExisting
+	}
+	m.mu.Unlock()
 	c.GRPCAdditionalServerOptions = []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(m.unary), grpc.ChainStreamInterceptor(m.stream),
 	}

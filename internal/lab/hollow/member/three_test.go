@@ -33,6 +33,7 @@ func TestThreeMembers(t *testing.T) {
 	t.Run("members", func(t *testing.T) { testMembers(t, l, c) })
 	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, l, c) })
 	t.Run("move leader", func(t *testing.T) { testMoveLeader(t, l, c) })
+	t.Run("rejoin", func(t *testing.T) { testRejoin(t, l, c) })
 	t.Run("upgrade", func(t *testing.T) { testUpgrade(t, l, c) })
 	t.Run("pause", func(t *testing.T) { testPause(t, l, c) })
 	t.Run("kill", func(t *testing.T) { testKill(t, l, c) })

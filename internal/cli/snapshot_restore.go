@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kup-project/kup/internal/etcd"
+	"github.com/kup-project/kup/internal/snapshot"
+)
+
+// safeBump is further than any cluster gets between a snapshot and its loss.
+const safeBump = 1_000_000_000
+
+func newSnapshotRestore(sys *system, g *global) *cobra.Command {
+	var identity string
+	var d etcd.DataDir
+	c := &cobra.Command{
+		Use:   "restore FILE|NAME --data-dir DIR --name MEMBER --initial-cluster MEMBER=URL,… --peer-urls URL",
+		Short: "Make an etcd data directory of a snapshot, on this machine",
+		Long: `restore verifies a snapshot and makes the data directory of one member of a new etcd
+cluster of it. Run it once for each member, with the same snapshot, token and initial
+cluster, on the machine where that member will run, or copy the directory there. It
+reaches nothing over the network but the second place, and never writes into a directory
+that is not empty. docs/disaster-recovery.md says what comes before and after.
+
+The revision is raised and older ones are marked as compacted, so that controllers and
+kubelets that saw the lost cluster list everything anew instead of missing changes.`,
+		Example: `  kup snapshot restore ./etcd-1.34.db --data-dir /var/lib/etcd --name cp-1 \
+      --initial-cluster cp-1=https://10.0.0.11:2380,cp-2=https://10.0.0.12:2380 \
+      --peer-urls https://10.0.0.11:2380`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runSnapshotRestore(c.Context(), sys, g, args[0], identity, d)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&identity, "identity", "", "file with the age identity that opens an encrypted snapshot")
+	f.StringVar(&d.Dir, "data-dir", "", "directory to make; it must not be there, or be empty")
+	f.StringVar(&d.Name, "name", "", "name of the member, for kubeadm the node's")
+	f.StringVar(&d.InitialCluster, "initial-cluster", "", "all members of the new cluster, as name=url with commas between")
+	f.StringSliceVar(&d.PeerURLs, "peer-urls", nil, "peer URLs of this member, as in --initial-cluster")
+	f.StringVar(&d.Token, "initial-cluster-token", "", "the same for all members, and other than the lost cluster's (default: made of the snapshot)")
+	f.Uint64Var(&d.RevisionBump, "bump-revision", safeBump, "how far the revision is raised")
+	f.BoolVar(&d.MarkCompacted, "mark-compacted", true, "mark the revisions before as compacted")
+	for _, name := range []string{"data-dir", "name", "initial-cluster", "peer-urls"} {
+		if err := c.MarkFlagRequired(name); err != nil {
+			panic(err) // a flag that is not there
+		}
+	}
+	return c
+}
+
+func runSnapshotRestore(ctx context.Context, sys *system, g *global, arg, identity string, d etcd.DataDir) (err error) {
+	ctx, done := sys.untilStop(ctx)
+	defer done()
+	if err := d.Check(); err != nil {
+		return err
+	}
+	ids, err := snapshot.LoadIdentities(identity)
+	if err != nil {
+		return err
+	}
+	s, err := openOffline(sys, g, false)
+	if s != nil {
+		defer s.close()
+	}
+	if err != nil {
+		return err
+	}
+	store, err := s.knownSnapshots("")
+	if err != nil {
+		return err
+	}
+	work, err := snapshot.NewWork(store.Work)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, work.Close()) }()
+	f, err := fetchSnapshot(ctx, store, arg, ids, work)
+	if err != nil {
+		return err
+	}
+	v, err := snapshot.Verify(ctx, f, snapshotProver{why: "a restore asks nobody"}, nil, work)
+	if err != nil {
+		return err
+	}
+	if d.Token == "" { // another snapshot, or a second restore of this one, must not join by chance
+		d.Token = fmt.Sprintf("kup-%.12s-%d", v.Proof.SHA256, d.RevisionBump)
+	}
+	if err := d.Restore(ctx, f.Path); err != nil {
+		return snapshot.OfMachine("restore into "+d.Dir, err)
+	}
+	fmt.Fprintf(sys.out, "Restored %s into %s for the member %s: revision %d, raised by %d, %d keys, cluster token %s.\n",
+		v.Meta.Name, d.Dir, d.Name, v.Proof.Revision, d.RevisionBump, v.Proof.Keys, d.Token)
+	of := ""
+	if v.Meta.EtcdVersion != "" {
+		of = ", the snapshot by etcd " + v.Meta.EtcdVersion
+	}
+	fmt.Fprintf(sys.out, "It was written by %s (%s)%s. Start no member before every one has its directory.\n", snapshot.Embedded, etcd.Built(), of)
+	return nil
+}

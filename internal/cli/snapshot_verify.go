@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/kup-project/kup/internal/inventory"
+	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
+)
+
+func newSnapshotVerify(sys *system, g *global) *cobra.Command {
+	var identity, output string
+	var offline bool
+	c := &cobra.Command{
+		Use:   "verify FILE|NAME",
+		Short: "Prove that a snapshot can be relied on",
+		Long: `verify reads every copy of a snapshot and proves one: the checksum at its end, every
+page and every row, a restore aside that is read back, and the hash of its data, held
+against the members where they can be asked and else against what they answered when it
+was taken. NAME is one that kup snapshot list prints; anything with a slash in it, or
+that is there, is a FILE, and its description is looked for beside it (FILE.json).
+
+A snapshot that must not be relied on ends with exit status 1 and the reason. That this
+machine could not look (no room, no permission) is exit status 2.`,
+		Example: `  kup snapshot verify 20260102-030405-abcdef-etcd-1.34.db
+  kup snapshot verify ./etcd.db --offline
+  kup snapshot verify /mnt/backups/20260102-030405-abcdef-etcd-1.34.db.age --identity ~/keys/etcd.txt`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return runSnapshotVerify(c.Context(), sys, g, args[0], identity, offline, output)
+		},
+	}
+	c.Flags().StringVar(&identity, "identity", "", "file with the age identity that opens an encrypted snapshot")
+	c.Flags().BoolVar(&offline, "offline", false, "ask neither the API nor the members")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+// verifiedSnapshot is what verify prints.
+type verifiedSnapshot struct {
+	Format int `json:"format"`
+	snapshot.Verified
+}
+
+func runSnapshotVerify(ctx context.Context, sys *system, g *global, arg, identity string, offline bool, output string) (err error) {
+	ctx, done := sys.untilStop(ctx)
+	defer done()
+	if err := textOrJSON(output); err != nil {
+		return err
+	}
+	ids, err := snapshot.LoadIdentities(identity)
+	if err != nil {
+		return err
+	}
+	s, err := openOffline(sys, g, false)
+	if s != nil {
+		defer s.close()
+	}
+	if err != nil {
+		return err
+	}
+	uid, prover := s.membersToAsk(ctx, offline)
+	v, err := s.verifySnapshot(ctx, uid, arg, ids, prover)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		return printJSON(sys.out, verifiedSnapshot{1, v})
+	}
+	writeVerified(sys.out, v)
+	return nil
+}
+
+// membersToAsk reaches the cluster as far as it can be reached and is wanted.
+func (s *session) membersToAsk(ctx context.Context, offline bool) (uid string, p snapshotProver) {
+	switch {
+	case offline:
+		return "", snapshotProver{why: "--offline"}
+	case s.hosts == nil:
+		p.why = "there is no inventory that names their hosts"
+	case s.inv.Etcd.Topology == inventory.External:
+		p.why = "external members are not reached"
+	default:
+		if err := s.connectEtcd(ctx); err != nil {
+			p.why = oneLine(err.Error())
+		} else {
+			p.cluster = s.etcd
+		}
+	}
+	return s.clusterIfReached(ctx), p
+}
+
+// verifySnapshot gets a snapshot and proves it, in a working directory of kup's own.
+func (s *session) verifySnapshot(ctx context.Context, uid, arg string, ids snapshot.Identities, prover snapshotProver) (v snapshot.Verified, err error) {
+	store, err := s.knownSnapshots("")
+	if err != nil {
+		return v, err
+	}
+	work, err := snapshot.NewWork(store.Work)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, work.Close()) }()
+	f, err := fetchSnapshot(ctx, store, arg, ids, work)
+	if err != nil {
+		return v, err
+	}
+	if uid != "" && f.Described && f.Meta.Cluster != uid {
+		return v, &snapshot.BadError{Name: f.Meta.Name, Err: fmt.Errorf("%w: its description names the cluster %s, this is %s", snapshot.ErrForeign, f.Meta.Cluster, uid)}
+	}
+	var rehearser snapshot.Rehearser
+	if prover.cluster != nil {
+		rehearser = s.rehearser()
+	}
+	return snapshot.Verify(ctx, f, prover, rehearser, work)
+}
+
+// fetchSnapshot gets a file or a stored snapshot, plain.
+func fetchSnapshot(ctx context.Context, store *snapshot.Store, arg string, ids snapshot.Identities, work *snapshot.Work) (snapshot.Fetched, error) {
+	if namesFile(arg) {
+		return store.FetchFile(ctx, arg, ids, work)
+	}
+	return store.Fetch(ctx, arg, ids, work)
+}
+
+func writeVerified(w io.Writer, v snapshot.Verified) {
+	p := v.Proof
+	fmt.Fprintf(w, "Good: %s: revision %d, %d keys, %s.\n", report.Printable(v.Meta.Name), p.Revision, p.Keys, size(p.Size))
+	if v.Described {
+		fmt.Fprintf(w, "Taken %s from etcd %s on %s, of cluster %s.\n", v.Meta.TakenAt.Format("2006-01-02 15:04:05 UTC"),
+			report.Printable(v.Meta.EtcdVersion), report.Printable(v.Meta.Member), report.Printable(v.Meta.Cluster))
+	} else {
+		fmt.Fprintln(w, "It has no description: when it was taken, and by whom, is not known.")
+	}
+	fmt.Fprintf(w, "Hash %08x at revision %d, compared with %s.\n", p.Hash, p.HashRevision, report.Printable(p.Compared))
+	fmt.Fprintf(w, "Restore rehearsed with %s.\n", report.Printable(rehearsed(v.Rehearsed)))
+	for _, c := range v.Copies {
+		state := "whole"
+		if c.Problem != "" {
+			state = "DO NOT RELY ON IT: " + c.Problem
+		}
+		fmt.Fprintf(w, "Copy in %s: %s\n", report.Printable(c.Place), report.Printable(state))
+	}
+}
