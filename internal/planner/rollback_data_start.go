@@ -2,6 +2,7 @@ package planner
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
@@ -92,5 +93,14 @@ func (d *dataBuilder) lookBack() []plan.Stage {
 	gates := append([]plan.GateID{"apiservers-ready", "etcd-healthy", "etcd-data-equal", "admission-available", gate("workloads-at-baseline", "", d.line)}, d.dnsGates()...)
 	compare := reads(d.step(plan.KindCompare, plan.WorkloadStage, "", "compare", "compare", "compare the workloads with how hop "+d.line+" found them"))
 	compare.Args["hop"] = d.line
+	var restored []string
+	for _, l := range d.evidence.Losses[plan.ScopeData] {
+		if l.Kind == plan.LossPodStart || l.Kind == plan.LossPodMoves {
+			restored = append(restored, l.Namespace+"/"+l.Name)
+		}
+	}
+	if len(restored) > 0 {
+		compare.Args["restored"] = strings.Join(restored, "\n")
+	}
 	return staged(plan.WorkloadStage, one(plan.Lane{d.gated(compare, nil, gates), d.reopen(nil)}))
 }
