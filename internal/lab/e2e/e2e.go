@@ -101,6 +101,10 @@ func Scenarios() []Scenario {
 			controlPlanes: 2, workers: 1, externalEtcd: 3, run: runExternalEtcd,
 		},
 		{
+			Name: "rollback-hop-restore", Summary: "three control planes and two workers, one minor up, taken back by restoring the snapshot: stopped in the etcd stage, and complete with every API server dead; what is lost is what was announced",
+			controlPlanes: 3, workers: 2, run: runRollbackHopRestore,
+		},
+		{
 			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",
 			controlPlanes: 1, workers: 2, run: runPreflight,
 		},
