@@ -27,8 +27,10 @@ type session struct {
 	inv     *inventory.Inventory // never nil: without a file the defaults
 	dir     string               // of the inventory's file, absolute
 	api     *kube.Client         // nil while it could not be reached
-	hosts   *hosts               // nil without an inventory
-	etcd    *etcd.Cluster        // nil without hosts, or until the survey
+	// answered is whether the API answered when a run that takes it away was begun.
+	answered bool
+	hosts    *hosts        // nil without an inventory
+	etcd     *etcd.Cluster // nil without hosts, or until the survey
 }
 
 // openSession reads the inventory and connects to the API. Hosts are connected
@@ -73,15 +75,21 @@ func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s
 
 // connect reaches the API.
 func (s *session) connect(ctx context.Context) (err error) {
-	kubeconfig, contextName := s.global.kubeconfig, s.global.context
+	kubeconfig, contextName := s.access()
+	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
+	return err
+}
+
+// access is where the credentials are, and which of them.
+func (s *session) access() (kubeconfig, contextName string) {
+	kubeconfig, contextName = s.global.kubeconfig, s.global.context
 	if kubeconfig == "" {
 		kubeconfig = s.inv.Cluster.Kubeconfig
 	}
 	if contextName == "" {
 		contextName = s.inv.Cluster.Context
 	}
-	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
-	return err
+	return kubeconfig, contextName
 }
 
 const defaultInventory = "kup.yaml"
@@ -155,7 +163,7 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 // surveyedEtcd is the cluster's store. Where the inventory says otherwise than the
 // cluster, or names no host of an external etcd, it is not reached; preflight says so.
 func (s *session) surveyedEtcd(ctx context.Context, f cluster.Etcd) (survey.Etcd, error) {
-	if len(s.etcdAccess()) == 0 {
+	if len(s.members()) == 0 {
 		return nil, nil //nolint:nilnil // it is not reached
 	}
 	if err := s.connectEtcd(ctx); err != nil {
@@ -197,7 +205,7 @@ func (s *session) connectEtcd(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	s.etcd, err = etcd.Connect(ctx, s.etcdAccess())
+	s.etcd, err = etcd.Connect(ctx, s.members())
 	return err
 }
 

@@ -61,6 +61,9 @@ func (v *validator) hop(i int) {
 		v.add("hop %d starts at %s, but the hop before it ends at %s", i+1, h.From, v.plan.Hops[i-1].To)
 	}
 	v.stageOrder(h)
+	if r := v.plan.Rollback; r != nil && r.Scope == ScopeData {
+		v.restoring(h)
+	}
 	// What a rollback returns to was saved by the run that it takes back; one that keeps
 	// the data saves them as they are now.
 	saved := v.plan.Rollback != nil && v.plan.Rollback.Scope != ScopeHop
@@ -216,6 +219,10 @@ func (k Kind) known() bool {
 		KindPinEtcd,
 		KindUnpinEtcd,
 		KindDefragment,
+		KindDeliver,
+		KindStandstill,
+		KindSandboxes,
+		KindRevision,
 		KindEtcdFetch,
 		KindEtcdSwap,
 		KindEtcdReturn:
