@@ -68,9 +68,21 @@ func (s *session) execute(ctx context.Context, r *runRecord, w window) (err erro
 func (s *session) acquire(ctx context.Context, r *runRecord) (hold, error) {
 	ctx, done := s.sys.untilStop(ctx)
 	defer done()
+	if blind(r.plan) {
+		answers := s.api != nil
+		if err := s.prepareAway(r); err != nil {
+			return nil, err
+		}
+		s.answered = answers
+		return s.acquireAway(ctx, r, answers)
+	}
 	if err := s.connectEtcd(ctx); err != nil {
 		return nil, err
 	}
+	return s.acquireLease(ctx, r)
+}
+
+func (s *session) acquireLease(ctx context.Context, r *runRecord) (*kube.Lease, error) {
 	return s.api.AcquireLease(ctx, kube.Holder{
 		Identity: holderIdentity(), Run: r.id, Above: max(r.state.Epoch, r.above),
 		Waiting: func(held *kube.HeldError) { s.sys.tell("%v; waiting to see whether it is alive", held) },
@@ -127,6 +139,9 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 	}
 	mirrored := newMirror(r.id, lease.Epoch(), r.dir, peers, func(text string) { observer.Note("", text) })
 	if err := verify(ctx, s.hosts, m.snapshot().Artefacts, mirrored.anyHas); err != nil {
+		return err
+	}
+	if err := s.inherit(ctx, r, m); err != nil {
 		return err
 	}
 	e := &engine.Engine{

@@ -23,6 +23,7 @@ func looksBack() []lookBack {
 	return []lookBack{
 		{plan.ScopeNode, lookAtNodes},
 		{plan.ScopeHop, lookAtHop},
+		{plan.ScopeData, lookAtData},
 	}
 }
 

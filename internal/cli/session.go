@@ -27,8 +27,10 @@ type session struct {
 	inv     *inventory.Inventory // never nil: without a file the defaults
 	dir     string               // of the inventory's file, absolute
 	api     *kube.Client         // nil while it could not be reached
-	hosts   *hosts               // nil without an inventory
-	etcd    *etcd.Cluster        // nil without hosts, or until the survey
+	// answered is whether the API answered when a run that takes it away was begun.
+	answered bool
+	hosts    *hosts        // nil without an inventory
+	etcd     *etcd.Cluster // nil without hosts, or until the survey
 }
 
 // openSession reads the inventory and connects to the API. Hosts are connected
@@ -73,15 +75,21 @@ func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s
 
 // connect reaches the API.
 func (s *session) connect(ctx context.Context) (err error) {
-	kubeconfig, contextName := s.global.kubeconfig, s.global.context
+	kubeconfig, contextName := s.access()
+	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
+	return err
+}
+
+// access is where the credentials are, and which of them.
+func (s *session) access() (kubeconfig, contextName string) {
+	kubeconfig, contextName = s.global.kubeconfig, s.global.context
 	if kubeconfig == "" {
 		kubeconfig = s.inv.Cluster.Kubeconfig
 	}
 	if contextName == "" {
 		contextName = s.inv.Cluster.Context
 	}
-	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
-	return err
+	return kubeconfig, contextName
 }
 
 const defaultInventory = "kup.yaml"
@@ -138,6 +146,7 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 		for _, n := range s.inv.Nodes {
 			in.Pools[n.Name] = n.Pool
 		}
+		in.EtcdHosts = s.etcdUnits()
 	}
 	facts, seen, err := survey.Survey(ctx, in)
 	var unreachable *survey.UnreachableError
@@ -151,14 +160,14 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 	return facts, seen, err
 }
 
-// surveyedEtcd is the cluster's store. External members are not reached through the
-// control planes; preflight says that kup leaves them alone.
+// surveyedEtcd is the cluster's store. Where the inventory says otherwise than the
+// cluster, or names no host of an external etcd, it is not reached; preflight says so.
 func (s *session) surveyedEtcd(ctx context.Context, f cluster.Etcd) (survey.Etcd, error) {
-	if s.inv.Etcd.Topology == inventory.External {
+	if len(s.etcdAccess()) == 0 {
 		return nil, nil //nolint:nilnil // it is not reached
 	}
 	if err := s.connectEtcd(ctx); err != nil {
-		if f.Topology == "external" { // other than the inventory says
+		if f.Topology != string(s.inv.Etcd.Topology) {
 			return nil, nil //nolint:nilnil // it is not reached
 		}
 		return nil, err
@@ -190,20 +199,13 @@ func (s *session) remoteHosts() map[string]remote.Host {
 	return out
 }
 
-// connectEtcd reaches every stacked member through its own node.
+// connectEtcd reaches every member through its own host.
 func (s *session) connectEtcd(ctx context.Context) error {
 	if s.etcd != nil {
 		return nil
 	}
-	var members []etcd.Access
-	for _, n := range s.inv.Nodes {
-		if n.Role == cluster.ControlPlane {
-			host := s.hosts.byNode[n.Name]
-			members = append(members, etcd.Access{Node: n.Name, Host: host, Dial: host.DialContext})
-		}
-	}
 	var err error
-	s.etcd, err = etcd.Connect(ctx, members)
+	s.etcd, err = etcd.Connect(ctx, s.etcdAccess())
 	return err
 }
 

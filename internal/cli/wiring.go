@@ -49,7 +49,8 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
 		Snapshots:    s.runSnapshots(r, store),
 		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
-		Local:     local{s.dir},
+		Local:      local{s.dir},
+		Deliveries: courier{s.hosts}, Revisions: s.etcd,
 		Artefacts: m, Observer: observer,
 		Undone: undone{session: s, by: r, epoch: lease.Epoch(), peers: s.controlPlanes, note: func(text string) { observer.Note("", text) }},
 	}) {
@@ -101,7 +102,13 @@ func (f fence) Assert(ctx context.Context, stepID string) error {
 }
 
 // driftOf gives what looks for drift in a run.
-func (s *session) driftOf(_ *runRecord, m *memory) engine.Drift { return drift{s, m} }
+func (s *session) driftOf(r *runRecord, m *memory) engine.Drift {
+	if blind(r.plan) {
+		begun := func(id string) bool { return m.progress(id) != planner.Untouched }
+		return awayDrift{drift: drift{s, m}, answers: s.answered, begun: begun}
+	}
+	return drift{s, m}
+}
 
 // drift compares the cluster with the plan before every wave.
 type drift struct {

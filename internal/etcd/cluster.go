@@ -27,6 +27,18 @@ var errNoLeader = errors.New("etcd has no leader, or its leader does not answer"
 // Connect prepares the clients and finds at least one member that answers. A
 // member that does not is no error here: [Cluster.Health] names it.
 func Connect(ctx context.Context, members []Access) (*Cluster, error) {
+	c, err := Prepare(members)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.observe(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// Prepare prepares the clients and asks nobody: for members that are known to be away.
+func Prepare(members []Access) (*Cluster, error) {
 	if len(members) == 0 {
 		return nil, errors.New("etcd: no member to connect to")
 	}
@@ -37,9 +49,6 @@ func Connect(ctx context.Context, members []Access) (*Cluster, error) {
 			return nil, err
 		}
 		c.members = append(c.members, &member{access: a})
-	}
-	if _, err := c.observe(ctx); err != nil {
-		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }

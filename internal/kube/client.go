@@ -48,17 +48,13 @@ type Client struct {
 // context empty: the current one) and asks the API who it is. The error is a
 // *[ConnectError] unless ctx ended.
 func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, error) {
-	config, name, err := load(kubeconfig, contextName)
+	patience := new(atomic.Int64)
+	patience.Store(int64(forConnect))
+	c, err := prepare(kubeconfig, contextName, patience)
 	if err != nil {
 		return nil, err
 	}
-	patience := new(atomic.Int64)
-	patience.Store(int64(forConnect))
-	c, err := newClient(config, patience)
-	if err != nil {
-		return nil, &ConnectError{Kubeconfig: source(kubeconfig), Endpoint: config.Host, Err: err, Hint: "check the kubeconfig"}
-	}
-	c.identity = cluster.Identity{Name: name, Endpoint: config.Host, CA: digestCA(config)}
+	config := c.config
 	namespace, err := c.clientset.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -68,6 +64,31 @@ func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, erro
 	}
 	c.identity.UID = string(namespace.UID)
 	patience.Store(int64(forBlips))
+	return c, nil
+}
+
+// Prepare is Connect for an API that is known to be away: nothing is asked, and the
+// cluster is taken to be the one of that uid. Calls are not repeated for long.
+func Prepare(kubeconfig, contextName, uid string) (*Client, error) {
+	patience := new(atomic.Int64)
+	patience.Store(int64(forConnect))
+	c, err := prepare(kubeconfig, contextName, patience)
+	if err == nil {
+		c.identity.UID = uid
+	}
+	return c, err
+}
+
+func prepare(kubeconfig, contextName string, patience *atomic.Int64) (*Client, error) {
+	config, name, err := load(kubeconfig, contextName)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newClient(config, patience)
+	if err != nil {
+		return nil, &ConnectError{Kubeconfig: source(kubeconfig), Endpoint: config.Host, Err: err, Hint: "check the kubeconfig"}
+	}
+	c.identity = cluster.Identity{Name: name, Endpoint: config.Host, CA: digestCA(config)}
 	return c, nil
 }
 

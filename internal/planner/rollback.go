@@ -39,6 +39,8 @@ type Evidence struct {
 	Recorded []string
 	// Stored is what etcd has, in the scope hop; nil: it could not be looked at.
 	Stored *cluster.Stored
+	// Snapshot is what was read of the hop's snapshot; nil: nothing.
+	Snapshot *Stored
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.
@@ -71,6 +73,7 @@ func scopesBack() []scopeBack {
 	return []scopeBack{
 		{plan.ScopeNode, (*rollback).nodeWay, (*rollback).nodeStages},
 		{plan.ScopeHop, (*rollback).hopWay, (*rollback).hopStages},
+		{plan.ScopeData, (*rollback).dataWay, (*rollback).dataStages},
 	}
 }
 
@@ -91,6 +94,9 @@ func Ways(u Undone, e Evidence, c *catalog.Catalog) []Way {
 // judge asks first for what forbids every way of that scope.
 func (r *rollback) judge(s scopeBack) Way {
 	if why := r.evidence.Refused[s.scope]; why != "" {
+		return Way{Scope: s.scope, Why: why}
+	}
+	if why := r.refusesRestore(); why != "" && s.scope == plan.ScopeData {
 		return Way{Scope: s.scope, Why: why}
 	}
 	w := s.way(r)
@@ -167,14 +173,7 @@ type rollback struct {
 // newRollback finds the hop that is taken back: the last one that changed something.
 // False: none did.
 func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback, bool) {
-	at := -1
-	for i := range u.Plan.Hops {
-		eachStep(&u.Plan.Hops[i], func(_ *plan.Stage, s *plan.Step) {
-			if s.Mutates && u.Begun(s.ID) {
-				at = i
-			}
-		})
-	}
+	at := u.last()
 	if at < 0 || u.Plan.Rollback != nil {
 		return nil, false
 	}
@@ -199,6 +198,9 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 		n.Node = &was
 	}
 	if r.etcd.IsZero() {
+		r.etcd = r.externalBefore()
+	}
+	if r.etcd.IsZero() {
 		_, r.etcd, _ = minor.Etcd(hop.From)
 	}
 	r.images = minor.Images(hop.From, facts.Kubeadm.ImageRepository, facts.Kubeadm.EtcdImageTag)
@@ -221,4 +223,27 @@ func eachStep(h *plan.Hop, f func(*plan.Stage, *plan.Step)) {
 			}
 		}
 	}
+}
+
+// last is the index of the last hop that changed something; below 0: none did.
+func (u Undone) last() int {
+	at := -1
+	for i := range u.Plan.Hops {
+		eachStep(&u.Plan.Hops[i], func(_ *plan.Stage, s *plan.Step) {
+			if s.Mutates && u.Begun(s.ID) {
+				at = i
+			}
+		})
+	}
+	return at
+}
+
+// Line is the minor of the hop that is taken back, as artefacts name it; empty: the run
+// changed nothing.
+func (u Undone) Line() string {
+	at := u.last()
+	if at < 0 {
+		return ""
+	}
+	return u.Plan.Hops[at].To.Line().String()
 }

@@ -80,8 +80,10 @@ type Deps struct {
 	Certificates Certificates
 	Recorder     Recorder
 	Returner     Returner
-	Local        Local  // may be nil when no plan has local steps
-	Undone       Undone // may be nil when the plan takes nothing back
+	Local        Local      // may be nil when no plan has local steps
+	Undone       Undone     // may be nil when the plan takes nothing back
+	Deliveries   Deliveries // may be nil when the plan restores no data
+	Revisions    Revisions  // likewise
 
 	Artefacts Artefacts
 	Observer  Observer
@@ -113,9 +115,16 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
 		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
+		plan.KindEtcdFetch:     &etcdFetch{executions: x},
+		plan.KindEtcdSwap:      &etcdSwap{executions: x},
+		plan.KindEtcdReturn:    &etcdReturn{executions: x},
 		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
 		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
 		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
+		plan.KindDeliver:       &deliver{executions: x, deliveries: d.Deliveries},
+		plan.KindStandstill:    &standstill{executions: x},
+		plan.KindSandboxes:     &sandboxes{executions: x},
+		plan.KindRevision:      &revision{revisions: d.Revisions, observer: d.Observer},
 		plan.KindReopen:        &reopen{undone: d.Undone},
 		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 	}

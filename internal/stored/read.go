@@ -41,16 +41,25 @@ var (
 // Memory grows with the number of kinds and of keys written since etcd's last
 // compaction (API servers ask for one every five minutes), not with the file.
 func Read(ctx context.Context, file, prefix string) (cluster.Stored, error) {
-	if prefix == "" {
-		prefix = DefaultPrefix
+	found := newGroups()
+	r := newReader(prefix)
+	r.take = func(key string, row row) error {
+		found.add(key, row.value)
+		return nil
 	}
-	r := reader{prefix: []byte(strings.TrimSuffix(path.Join("/", prefix), "/") + "/"), groups: newGroups(), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	if err := r.open(ctx, file); err != nil {
 		return cluster.Stored{}, fmt.Errorf("read the objects in snapshot %s: %w", file, err)
 	}
-	out := r.groups.result()
+	out := found.result()
 	out.Revision, out.Prefix = r.newest, string(r.prefix)
 	return out, nil
+}
+
+func newReader(prefix string) *reader {
+	if prefix == "" {
+		prefix = DefaultPrefix
+	}
+	return &reader{prefix: []byte(strings.TrimSuffix(path.Join("/", prefix), "/") + "/"), seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
 
 func (r *reader) open(ctx context.Context, path string) (err error) {
@@ -76,7 +85,8 @@ func (r *reader) open(ctx context.Context, path string) (err error) {
 
 type reader struct {
 	prefix []byte
-	groups *groups
+	// take is given every living object, by its key below the prefix.
+	take   func(key string, row row) error
 	newest int64 // revision
 	// compacted is the revision up to which every key has one row.
 	compacted int64
@@ -111,42 +121,48 @@ func (r *reader) row(k, v []byte) error {
 	}
 	revision := int64(binary.BigEndian.Uint64(k))
 	r.newest = max(r.newest, revision)
-	key, value, err := keyValue(v)
+	row, err := keyValue(v)
 	if err != nil {
 		return fmt.Errorf("revision %d: %w", revision, err)
 	}
-	if len(key) <= len(r.prefix) || !bytes.HasPrefix(key, r.prefix) {
+	if len(row.key) <= len(r.prefix) || !bytes.HasPrefix(row.key, r.prefix) {
 		return nil
 	}
 	dead := len(k) == tombstoneBytes
-	if r.met(key, revision, dead) || dead {
+	if r.met(row.key, revision, dead) || dead {
 		return nil
 	}
-	r.groups.add(string(key[len(r.prefix):]), value)
-	return nil
+	row.written = revision
+	return r.take(string(row.key[len(r.prefix):]), row)
 }
 
-// keyValue gives the key and the value in a row, without copying them: fields 1 and 5
-// of etcd's mvccpb.KeyValue.
-func keyValue(row []byte) (key, value []byte, err error) {
-	for len(row) > 0 {
-		number, kind, size := protowire.ConsumeField(row)
+// row is one revision of a key. Key and value are only valid while it is visited.
+type row struct {
+	key, value    []byte
+	made, written int64 // revisions: of the key's first write, and of this one
+}
+
+// keyValue reads a row, without copying: fields 1, 2 and 5 of etcd's mvccpb.KeyValue.
+func keyValue(message []byte) (row, error) {
+	var r row
+	for len(message) > 0 {
+		number, kind, size := protowire.ConsumeField(message)
 		if size < 0 {
-			return nil, nil, protowire.ParseError(size)
+			return row{}, protowire.ParseError(size)
 		}
-		if kind == protowire.BytesType {
-			_, _, tag := protowire.ConsumeTag(row)
-			content, _ := protowire.ConsumeBytes(row[tag:])
-			switch int32(number) {
-			case 1:
-				key = content
-			case 5:
-				value = content
-			}
+		_, _, tag := protowire.ConsumeTag(message)
+		switch {
+		case number == 1 && kind == protowire.BytesType:
+			r.key, _ = protowire.ConsumeBytes(message[tag:])
+		case number == 2 && kind == protowire.VarintType:
+			made, _ := protowire.ConsumeVarint(message[tag:])
+			r.made = int64(made)
+		case number == 5 && kind == protowire.BytesType:
+			r.value, _ = protowire.ConsumeBytes(message[tag:])
 		}
-		row = row[size:]
+		message = message[size:]
 	}
-	return key, value, nil
+	return r, nil
 }
 
 // met tells whether a newer row of the key was seen, and remembers the key where

@@ -61,6 +61,9 @@ func (v *validator) hop(i int) {
 		v.add("hop %d starts at %s, but the hop before it ends at %s", i+1, h.From, v.plan.Hops[i-1].To)
 	}
 	v.stageOrder(h)
+	if r := v.plan.Rollback; r != nil && r.Scope == ScopeData {
+		v.restoring(h)
+	}
 	// What a rollback returns to was saved by the run that it takes back; one that keeps
 	// the data saves them as they are now.
 	saved := v.plan.Rollback != nil && v.plan.Rollback.Scope != ScopeHop
@@ -215,7 +218,14 @@ func (k Kind) known() bool {
 		KindRestoreMember,
 		KindPinEtcd,
 		KindUnpinEtcd,
-		KindDefragment:
+		KindDefragment,
+		KindDeliver,
+		KindStandstill,
+		KindSandboxes,
+		KindRevision,
+		KindEtcdFetch,
+		KindEtcdSwap,
+		KindEtcdReturn:
 		return true
 	}
 	return false

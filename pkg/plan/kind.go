@@ -121,6 +121,29 @@ const (
 	// steps no longer stand, so that it can be resumed; without steps it ends that
 	// run for good. Cluster step. Args: run, steps (\n separated ids). Truth: that journal.
 	KindReopen Kind = "reopen"
+
+	// KindDeliver puts a snapshot of a run on a node, from this machine or from a control
+	// plane that has it. Args: path (on the node), digest, room (directory on the node whose
+	// disk must have room for the file once more), from (\n separated
+	// "node:path", tried when this machine has no whole copy), local (path on this
+	// machine; empty: none). Truth: the file and its digest.
+	KindDeliver Kind = "deliver"
+	// KindStandstill keeps what writes to the store from running on a node: the
+	// manifests of static pods are moved away, the pods' containers stopped, and it is
+	// proven that none is left. The kubelet must have been stopped, or it is an error.
+	// Args: unit (the kubelet's), manifests (\n separated paths), aside (directory on the
+	// node that they are moved to), pods (\n separated names in kube-system), ports (\n
+	// separated; nothing may listen there afterwards), socket, proof ("true": nothing is
+	// moved or stopped, and what still runs is an error). Truth: the host.
+	KindStandstill Kind = "standstill"
+	// KindSandboxes stops every pod on a node that the snapshot does not know there, and
+	// proves it. The kubelet must be stopped. Static pods, which the kubelet has from
+	// files, stay. Args: unit (the kubelet's), keep (\n separated uids), grace (seconds
+	// for containers to end), socket. Truth: the runtime.
+	KindSandboxes Kind = "sandboxes"
+	// KindRevision proves, after a restore, that every etcd member is at a revision of at
+	// least Args["least"]. Cluster step. Truth: the members.
+	KindRevision Kind = "revision"
 )
 
 // The values of KindCordon's Args["found"].

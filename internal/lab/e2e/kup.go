@@ -21,8 +21,10 @@ const (
 	exitUsage   = 2
 	exitBlocked = 3
 	exitStopped = 4
-	exitLocked  = 6
-	exitDrifted = 7
+	// exitRolledBack is that of a rollback which came to its end.
+	exitRolledBack = 5
+	exitLocked     = 6
+	exitDrifted    = 7
 )
 
 // acceptNotices is the consent that --yes does not give: to outages and points of

@@ -40,6 +40,7 @@ type Cluster struct {
 	control    *control
 	mutations  mutations
 	requests   requests
+	rereading  sync.Mutex // one look at a restored store at a time
 
 	end     context.CancelFunc // of what runs in the background
 	running sync.WaitGroup

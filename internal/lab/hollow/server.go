@@ -36,6 +36,9 @@ var errNoLeader = errors.New("etcdserver: no leader")
 
 // Start implements machine.APIServer. The certificates must be on the host.
 func (s *server) Start(ctx context.Context, version string) error {
+	if err := s.cluster.reread(ctx); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process.Load() == nil {
@@ -50,6 +53,17 @@ func (s *server) Start(ctx context.Context, version string) error {
 	}
 	s.wanted = version
 	return s.apply(ctx)
+}
+
+// reread has the modelled API hold what etcd holds, after etcd's data were replaced.
+func (c *Cluster) reread(ctx context.Context) error {
+	c.rereading.Lock()
+	defer c.rereading.Unlock()
+	values, bump, fresh, err := c.etcd.Restored(ctx, "/registry/")
+	if err != nil || !fresh {
+		return err
+	}
+	return c.store.Replace(values, bump)
 }
 
 // before tells of what kup wants and refuses everything while etcd has no quorum.

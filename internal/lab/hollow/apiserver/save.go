@@ -66,6 +66,37 @@ func (s *Store) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// Replace has the store hold these objects, as an API server finds them in an etcd that
+// was restored with the revision raised. What was pending is lost, and whoever watches
+// has to list again.
+func (s *Store) Replace(objects [][]byte, raise int64) error {
+	in := saved{Revision: 1}
+	var others []json.RawMessage
+	for _, raw := range objects {
+		o := &unstructured.Unstructured{}
+		if err := o.UnmarshalJSON(raw); err != nil {
+			return fmt.Errorf("stored object: %w", err)
+		}
+		var revision int64
+		if _, err := fmt.Sscan(o.GetResourceVersion(), &revision); err != nil {
+			return fmt.Errorf("stored %s %s: resource version %q: %w", o.GetKind(), o.GetName(), o.GetResourceVersion(), err)
+		}
+		in.Revision = max(in.Revision, revision)
+		if o.GetKind() == "CustomResourceDefinition" { // what they define can only be read after them
+			in.Objects = append(in.Objects, raw)
+		} else {
+			others = append(others, raw)
+		}
+	}
+	in.Revision += raise
+	in.Objects = append(in.Objects, others...)
+	content, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return s.UnmarshalJSON(content)
+}
+
 // load puts an object back as it was.
 func (s *Store) load(raw json.RawMessage) error {
 	o := &unstructured.Unstructured{}

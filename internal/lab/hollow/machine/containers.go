@@ -18,6 +18,8 @@ const pullTime = 8 * time.Second
 type containers struct {
 	mu    sync.Mutex
 	state containerState
+	// changed hears which static pods run; nil: nobody.
+	changed func(components []string)
 }
 
 // containerState is what is saved of a runtime.
@@ -33,6 +35,8 @@ type podSandbox struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	IP        string `json:"ip"`
+	// Halted is true when its containers ended, and it is still there.
+	Halted bool `json:"halted,omitempty"`
 }
 
 // staticRun is a static pod that runs.
@@ -93,9 +97,12 @@ func (c *containers) setStatic(component string, run *staticRun) {
 	defer c.mu.Unlock()
 	if run == nil {
 		delete(c.state.Static, component)
-		return
+	} else {
+		c.state.Static[component] = *run
 	}
-	c.state.Static[component] = *run
+	if c.changed != nil {
+		c.changed(slices.Sorted(maps.Keys(c.state.Static)))
+	}
 }
 
 func (c *containers) staticNames() []string {

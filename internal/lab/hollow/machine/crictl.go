@@ -4,13 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/kup-project/kup/internal/lab/hollow/machine/manifest"
 	"github.com/kup-project/kup/internal/lab/hollow/shell"
 )
 
-// crictl is the runtime's command line: info, images, inspecti, pull, rmi.
+// crictl is the runtime's command line: info, images, inspecti, pull, rmi,
+// and of pods: pods, ps, stop, stopp.
 func (m *Machine) crictl(ctx context.Context, p *shell.Process) int {
 	if !installed(p, "crictl") {
 		return notFound(p)
@@ -18,6 +20,7 @@ func (m *Machine) crictl(ctx context.Context, p *shell.Process) int {
 	var words []string
 	socket := manifest.Socket
 	quiet := false
+	flags := map[string][]string{}
 	for args := p.Args[1:]; len(args) > 0; args = args[1:] {
 		switch arg := args[0]; {
 		case (arg == "--runtime-endpoint" || arg == "-r") && len(args) > 1:
@@ -27,6 +30,9 @@ func (m *Machine) crictl(ctx context.Context, p *shell.Process) int {
 			_, socket, _ = strings.Cut(arg, "=")
 		case arg == "-q" || arg == "--quiet":
 			quiet = true
+		case slices.Contains([]string{"--state", "--label", "--id", "--output", "--pod", "--timeout"}, arg) && len(args) > 1 && len(words) > 0:
+			flags[arg[2:]] = append(flags[arg[2:]], args[1])
+			args = args[1:]
 		case strings.HasPrefix(arg, "-"):
 			_, _ = fmt.Fprintf(p.Stderr, "Incorrect Usage: flag provided but not defined: %s\n", arg)
 			return 1
@@ -41,6 +47,9 @@ func (m *Machine) crictl(ctx context.Context, p *shell.Process) int {
 		return fatal(p, "validate service connection: validate CRI v1 runtime API for endpoint %q: rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial unix %s: connect: no such file or directory\"", socket, strings.TrimPrefix(socket, "unix://"))
 	case len(words) == 0:
 		return fatal(p, "hollow crictl wants a command")
+	}
+	if slices.Contains([]string{"pods", "ps", "stop", "stopp"}, words[0]) {
+		return m.crictlPods(ctx, p, words[0], words[1:], flags)
 	}
 	return m.crictlCommand(ctx, p, words[0], words[1:], quiet)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/internal/lab/hollow/machine/manifest"
 	"github.com/kup-project/kup/internal/lab/hollow/shell"
 )
 
@@ -30,6 +32,8 @@ const (
 	// restoredBump holds how far the revision was raised: the database itself is left
 	// as it was.
 	restoredBump = "member/wal/bump"
+	// restoredToken is that of the new cluster.
+	restoredToken = "member/wal/token"
 )
 
 // aside is the etcd that was started by hand; there is one at most.
@@ -113,7 +117,7 @@ func (m *Machine) etcdutl(_ context.Context, p *shell.Process) int {
 	if _, err := p.FS.Stat(dir); err == nil {
 		return said(p, "data-dir %q not empty or could not be read", dir)
 	}
-	for name, content := range map[string][]byte{restoredDB: body, restoredBump: []byte(flags["bump-revision"])} {
+	for name, content := range map[string][]byte{restoredDB: body, restoredBump: []byte(flags["bump-revision"]), restoredToken: []byte(flags["initial-cluster-token"])} {
 		if err := writeBelow(p, dir, name, content); err != nil {
 			return said(p, "%v", err)
 		}
@@ -261,4 +265,29 @@ func ip(_ context.Context, p *shell.Process) int {
 		return p.Errorf("hollow ip knows link set lo up only")
 	}
 	return 0
+}
+
+// restored has the member take over data that were restored into its directory, once.
+func (m *Machine) restored(version string) error {
+	file := func(name string) string { return path.Join(manifest.EtcdData, name) }
+	db, err := m.fs.ReadFile(file(restoredDB))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	raised, err := m.fs.ReadFile(file(restoredBump))
+	if err != nil {
+		return err
+	}
+	token, err := m.fs.ReadFile(file(restoredToken))
+	if err != nil {
+		return err
+	}
+	bump, _ := strconv.ParseInt(string(raised), 10, 64) // none: 0
+	if err := m.cfg.Etcd.Restore(db, bump, string(token), version); err != nil {
+		return err
+	}
+	return errors.Join(m.fs.Remove(file(restoredDB)), m.fs.MkdirAll(memberData, 0o700)) // the member has it
 }

@@ -48,6 +48,8 @@ func (p *process) Start(_ context.Context, version string) error {
 	return nil
 }
 
+func (p *process) Restore([]byte, int64, string, string) error { return nil }
+
 func (p *process) Ready(context.Context) error { return nil }
 
 func (p *process) Stop(context.Context) error {

@@ -35,6 +35,9 @@ type Etcd interface {
 	Stop(ctx context.Context) error
 	// Kill ends it as a power cut does.
 	Kill()
+	// Restore puts a database in the place of its data; it does not run. It starts next
+	// as that version.
+	Restore(db []byte, bump int64, token, version string) error
 	// Certify has it use the certificates that now lie on the host.
 	Certify() error
 	// Empty sets its data aside; it does not run. It starts next as a member that
@@ -120,6 +123,7 @@ func New(c Config) *Machine {
 		Host: c.Name, Architecture: architecture, Repository: c.Repository, Wait: m.wait,
 		Mutated: m.mutated, Unpacked: m.unpacked,
 	}
+	m.runtime.changed = m.listening
 	m.shell = shell.New(m.fs, m.programs())
 	m.shell.Pace = c.Pace
 	m.shell.Now = m.now

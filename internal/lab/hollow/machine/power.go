@@ -93,6 +93,7 @@ func (m *Machine) start(id string) error {
 
 // startProcesses starts what is behind the static pods that run.
 func (m *Machine) startProcesses(ctx context.Context) error {
+	m.listening(m.runtime.staticNames())
 	for _, name := range m.runtime.staticNames() {
 		if m.runtime.serves(name) {
 			if err := m.showProcess(name); err != nil {

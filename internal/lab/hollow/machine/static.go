@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -196,7 +197,7 @@ func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
 	}
 	switch {
 	case name == manifest.Etcd && m.cfg.Etcd != nil:
-		if err := m.emptied(); err != nil {
+		if err := cmp.Or(m.restored(versionOfTag(tag)), m.emptied()); err != nil {
 			return err
 		}
 		if err := m.cfg.Etcd.Start(ctx, versionOfTag(tag)); err != nil {

@@ -47,8 +47,12 @@ type Cluster struct {
 	members []*Member
 	mirror  *mirror
 
-	mu    sync.Mutex // guards state and the versions of its members
+	mu    sync.Mutex // guards what follows, and the versions of the members
 	state state
+	// fresh is true when the store holds other data than what was put, with the revision
+	// raised by raised.
+	fresh  bool
+	raised int64
 }
 
 // state is what stateFile holds.
@@ -153,6 +157,15 @@ func (c *Cluster) Reached() cluster.Minor {
 func (c *Cluster) Serving() bool {
 	_, ok := c.serving()
 	return ok
+}
+
+// replaced has the cluster be of an older version and hold other data. What was to be
+// written to the old data is forgotten.
+func (c *Cluster) replaced(line cluster.Minor, bump int64) {
+	c.mirror.forget()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Reached, c.fresh, c.raised = line, true, bump
 }
 
 func (c *Cluster) readState(config Config) error {

@@ -75,6 +75,13 @@ func (m *mirror) set(key string, value []byte, keep bool) {
 	}
 }
 
+// forget drops what is pending.
+func (m *mirror) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pending = map[string]change{}
+}
+
 func (m *mirror) work(ctx context.Context) {
 	defer close(m.ended)
 	retry := time.NewTimer(0)

@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/step"
+	"github.com/kup-project/kup/internal/stored"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// lookAtData reads the hop's snapshot and compares it with what is stored now. What
+// forbids the scope, or cannot be told, becomes part of the evidence.
+func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Evidence) (err error) {
+	line := u.undone().Line()
+	a, saved := u.state.Artefact(line, step.ArtefactSnapshot, "")
+	if !saved {
+		return nil
+	}
+	base, err := stateDir(u.plan.Facts.Identity.UID)
+	if err != nil {
+		return err
+	}
+	if err := makeDurably(base); err != nil {
+		return err
+	}
+	storeSide{dir: base}.removeLeftOver()
+	dir, err := os.MkdirTemp(base, copyPrefix)
+	if err != nil {
+		return fmt.Errorf("look at the snapshot: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	file, err := s.snapshotHere(ctx, u, a, dir)
+	if err != nil {
+		return refuseData(ctx, e, err)
+	}
+	known, err := readSnapshot(ctx, file)
+	if err != nil {
+		return refuseData(ctx, e, err)
+	}
+	now := filepath.Join(dir, "now.db")
+	d, err := s.difference(ctx, file, now)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		// What is lost cannot be told. That the bump covers what is lost neither: it is as
+		// large as ever a cluster wrote between two looks.
+		known.Live = known.Revision
+		e.Losses[plan.ScopeData] = []plan.Loss{{Kind: plan.LossUnread, Resource: "etcd", Name: "(everything since)", Detail: err.Error()}}
+		e.Snapshot = known
+		return nil
+	}
+	known.Live = max(d.Live, known.Revision)
+	e.Losses[plan.ScopeData] = lossesOf(d)
+	e.Snapshot = known
+	return nil
+}
+
+// refuseData closes the scope, for a reason other than an interruption.
+func refuseData(ctx context.Context, e *planner.Evidence, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	e.Refused[plan.ScopeData] = err.Error()
+	return nil
+}
+
+// snapshotHere gives the snapshot as a whole file of this machine: the run's own, or one
+// that is brought to dir from a control plane that has it.
+func (s *session) snapshotHere(ctx context.Context, u *runRecord, a journal.Artefact, dir string) (string, error) {
+	if step.Verify(ctx, s.hosts, artefact(a)) == nil {
+		return a.Path, nil
+	}
+	peers, err := s.controlPlanes()
+	if err != nil {
+		return "", err
+	}
+	there := path.Join(detached.Base, u.id, filepath.Base(a.Path))
+	file := filepath.Join(dir, "snapshot.db")
+	var errs []error
+	for _, h := range peers {
+		err := fill(file, &remoteFile{ctx: ctx, host: h, path: there})
+		copied := a
+		copied.Path = file
+		if err == nil {
+			err = step.Verify(ctx, s.hosts, artefact(copied))
+		}
+		if err == nil {
+			return file, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", h, err))
+	}
+	return "", fmt.Errorf("no whole copy of the snapshot of hop %s was found, here or on a control plane: %w", a.Hop, errors.Join(errs...))
+}
+
+// fill writes a file of this machine.
+func fill(file string, from io.Reader) (err error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, err = io.Copy(f, from)
+	return err
+}
+
+// readSnapshot reads the pods of each node, and proves that it is the store of an API
+// server: of any other all pods would seem to be surplus.
+func readSnapshot(ctx context.Context, file string) (*planner.Stored, error) {
+	out := &planner.Stored{Pods: map[string][]string{}}
+	served := false
+	var err error
+	out.Revision, err = stored.Objects(ctx, file, "", func(o stored.Object) error {
+		served = served || (o.Path == "namespaces" && o.Name == "kube-system")
+		switch {
+		case o.Path != stored.PodPath:
+		case o.Pod == nil:
+			return fmt.Errorf("pod %s/%s is stored encrypted or damaged, so it cannot be told which pods of a node are surplus", o.Namespace, o.Name)
+		case o.Pod.Node != "" && !o.Pod.Static:
+			out.Pods[o.Pod.Node] = append(out.Pods[o.Pod.Node], o.Pod.UID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !served {
+		return nil, fmt.Errorf("the snapshot has no namespace kube-system below %s: API servers with --etcd-prefix are restored by hand, see docs/disaster-recovery.md", stored.DefaultPrefix)
+	}
+	for _, uids := range out.Pods {
+		slices.Sort(uids)
+	}
+	return out, nil
+}
+
+// difference copies the store as it is now, whether or not an API server answers, and
+// compares it with the snapshot.
+func (s *session) difference(ctx context.Context, snapshot, now string) (stored.Difference, error) {
+	if err := s.connectEtcd(ctx); err != nil {
+		return stored.Difference{}, err
+	}
+	if err := s.etcd.Copy(ctx, now); err != nil {
+		return stored.Difference{}, err
+	}
+	d, err := stored.Compare(ctx, snapshot, now, "")
+	if err != nil {
+		return stored.Difference{}, err
+	}
+	highest, err := s.etcd.Highest(ctx)
+	d.Live = max(d.Live, highest)
+	return d, err
+}
+
+// lossesOf gives a difference as what a restore costs.
+func lossesOf(d stored.Difference) []plan.Loss {
+	kinds := map[stored.Change]plan.LossKind{
+		stored.Created: plan.LossCreated, stored.Changed: plan.LossChanged, stored.Deleted: plan.LossDeleted,
+		stored.Stops: plan.LossPodStops, stored.Starts: plan.LossPodStart, stored.Moves: plan.LossPodMoves,
+		stored.Claimed: plan.LossClaimed, stored.Released: plan.LossReleased,
+	}
+	var out []plan.Loss
+	for _, x := range slices.Concat(d.Objects, d.Pods, d.Volumes) {
+		out = append(out, plan.Loss{Kind: kinds[x.Change], Resource: x.Resource, Namespace: x.Namespace, Name: x.Name, Node: x.Node, Detail: x.Detail})
+	}
+	resources := make([]string, 0, len(d.Rewritten))
+	for resource := range d.Rewritten {
+		resources = append(resources, resource)
+	}
+	slices.Sort(resources)
+	for _, resource := range resources {
+		t := d.Rewritten[resource]
+		out = append(out, plan.Loss{
+			Kind: plan.LossChanged, Resource: resource, Name: "(all)",
+			Detail: fmt.Sprintf("%d created, %d changed, %d deleted; controllers and kubelets write them by themselves", t.Created, t.Changed, t.Deleted),
+		})
+	}
+	return out
+}
+
+// inherit gives a rollback the baselines of the run that it takes back, which its last
+// steps compare with.
+func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
+	wanted := map[string]bool{}
+	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, st *plan.Step) bool {
+		if _, have := m.Get(st.Args["hop"], step.ArtefactBaseline, ""); st.Kind == plan.KindCompare && !have {
+			wanted[st.Args["hop"]] = true
+		}
+		return true
+	})
+	if r.plan.Rollback == nil || r.plan.Rollback.Scope != plan.ScopeData || len(wanted) == 0 {
+		return nil
+	}
+	u, err := s.findNamed(ctx, r.plan.Facts.Identity.UID, r.plan.Rollback.Run)
+	if err != nil {
+		return err
+	}
+	peers, err := s.controlPlanes()
+	if err != nil {
+		return err
+	}
+	for _, a := range u.state.Artefacts {
+		if a.Name != step.ArtefactBaseline || !wanted[a.Hop] {
+			continue
+		}
+		content, err := os.ReadFile(a.Path)
+		if err != nil || digest(content) != a.Digest {
+			if content, err = fetch(ctx, u.id, a, shelves(ctx, peers)); err != nil {
+				return err
+			}
+		}
+		if content == nil {
+			return fmt.Errorf("the baseline of hop %s of run %s is lost: neither this machine nor a control plane has it", a.Hop, u.id)
+		}
+		here := filepath.Join(m.Dir(), filepath.Base(a.Path))
+		if err := writeDurably(here, content); err != nil {
+			return err
+		}
+		if err := m.Put(ctx, step.Artefact{Name: a.Name, Hop: a.Hop, Path: here, Digest: a.Digest}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

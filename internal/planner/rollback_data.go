@@ -1,0 +1,175 @@
+package planner
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// ArtefactSnapshot is the hop's snapshot, by the name under which its step records it.
+const ArtefactSnapshot = "snapshot"
+
+// Stored is what was read in the snapshot, and beside it, for a rollback that restores
+// it.
+type Stored struct {
+	// Revision is the snapshot's newest, Live the highest that any member was seen at
+	// since; not below Revision.
+	Revision, Live int64
+	// Pods are the uids of the pods that the snapshot knows on each node, those of static
+	// pods left out.
+	Pods map[string][]string
+}
+
+// leastBump is how far a restore raises the revision at least: no client that watched
+// the later store may find one of its revisions in the earlier one again.
+const leastBump = 1_000_000_000
+
+// bump is how far the restore raises the revision.
+func (s *Stored) bump() int64 { return max(leastBump, 2*(s.Live-s.Revision)) }
+
+// snapshot is the artefact that is restored.
+func (r *rollback) snapshot() (journal.Artefact, bool) {
+	return r.undone.State.Artefact(r.line, ArtefactSnapshot, "")
+}
+
+// dataWay judges the way back that restores the snapshot.
+func (r *rollback) dataWay() Way {
+	w := Way{}
+	members := r.state.members()
+	_, saved := r.snapshot()
+	switch {
+	case r.facts.Etcd.Topology == "external" || len(members) == 0:
+		w.Why = "kup restores the data of etcd members that are static pods of the control planes, and this cluster has none"
+	case !saved:
+		w.Why = fmt.Sprintf("hop %s has no snapshot", r.line)
+	case !r.catalog.EtcdBumps(r.etcd):
+		w.Why = fmt.Sprintf("etcd %s cannot raise the revision when it restores a snapshot: clients that watch would see revisions go back", r.etcd)
+	case r.evidence.Snapshot == nil:
+		w.Why = "the snapshot was not read"
+	case r.evidence.Snapshot.Live < r.evidence.Snapshot.Revision:
+		w.Why = fmt.Sprintf("etcd is at revision %d, below the snapshot's %d: these are not the data that the snapshot was taken of", r.evidence.Snapshot.Live, r.evidence.Snapshot.Revision)
+	default:
+		w.Why = r.dataNodes()
+	}
+	return w
+}
+
+// dataNodes tells which node could not go back; empty: all can.
+func (r *rollback) dataNodes() string {
+	for _, n := range r.state.nodes {
+		b, known := r.before[n.Name]
+		if !known {
+			return fmt.Sprintf("node %s joined since: the snapshot knows nothing of it; remove it first (kubeadm reset there)", n.Name)
+		}
+		if b.backup.Path == "" && (n.Role == cluster.ControlPlane || r.touchedBy(n.Name)) {
+			return fmt.Sprintf("there is no backup of node %s from before hop %s", n.Name, r.line)
+		}
+		for _, name := range r.movedPackages(n.Name) {
+			if _, known := b.packages[name]; !known {
+				return fmt.Sprintf("which %s node %s had before hop %s is not known", name, n.Name, r.line)
+			}
+		}
+	}
+	for _, m := range r.peers() {
+		if m.Node == "" || m.PeerURL == "" || r.node(m.Node) == nil {
+			return fmt.Sprintf("on which node etcd member %s runs is not known", cmp.Or(m.Name, m.ID))
+		}
+	}
+	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
+		return "the cluster's CA was replaced since: nodes would not trust what the snapshot holds"
+	}
+	return ""
+}
+
+// peers are the members, as they were seen last.
+func (r *rollback) peers() []cluster.Member { return r.facts.Etcd.Members }
+
+// touchedBy tells whether the hop changed something on the node itself.
+func (r *rollback) touchedBy(node string) bool {
+	found := false
+	eachStep(r.hop, func(_ *plan.Stage, s *plan.Step) {
+		host := s.Kind == plan.KindPackages || s.Kind == plan.KindCommand
+		found = found || (host && s.Mutates && s.Node == node && r.undone.Begun(s.ID))
+	})
+	return found
+}
+
+// movedPackages are those that the hop began to move on the node.
+func (r *rollback) movedPackages(node string) []string {
+	var out []string
+	eachStep(r.hop, func(_ *plan.Stage, s *plan.Step) {
+		if s.Kind != plan.KindPackages || s.Node != node || !r.undone.Begun(s.ID) {
+			return
+		}
+		for _, pin := range strings.Split(s.Args["packages"], "\n") {
+			if name, _, _ := strings.Cut(pin, "="); !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	})
+	return out
+}
+
+// dataStages lay the restore out. From the standstill to the start of the API servers
+// nothing asks the API.
+func (r *rollback) dataStages() ([]plan.Stage, error) {
+	d := dataBuilder{rollback: r, stored: r.evidence.Snapshot}
+	d.saved, _ = r.snapshot()
+	d.token = fmt.Sprintf("kup-%s-%d", r.undone.Run, r.policy.Now.Unix())
+	d.onNode = path.Join(onHosts, r.undone.Run, "etcd-"+r.line+".db")
+	d.tell()
+	return slices.Concat(
+		staged(plan.Prepare, d.prepare()), staged(plan.Standstill, d.standstill()),
+		staged(plan.Restore, d.restore()), staged(plan.Start, d.start()), d.lookBack(),
+	), nil
+}
+
+// onHosts is where runs keep what they have on nodes.
+const onHosts = "/var/lib/kup"
+
+// dataBuilder lays out one restore.
+type dataBuilder struct {
+	*rollback
+	stored *Stored
+	saved  journal.Artefact
+	onNode string // where the snapshot is on every member's node
+	token  string // of the new etcd cluster
+}
+
+// tell says what happens, and what it costs.
+func (d *dataBuilder) tell() {
+	d.notice(true, "the API is away from the standstill until the API servers are started again, some minutes; pods that the snapshot knows where they are keep running, and Services keep the endpoints they have")
+	d.notice(true, "etcd goes back to the snapshot of before hop %s, revision %d: what was written since is lost (%d revisions, up to %d). What is lost, and which pods stop, start or move, is listed in the plan", d.line, d.stored.Revision, d.stored.Live-d.stored.Revision, d.stored.Live)
+	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s", d.aside())
+	if d.evidence.Facts == nil {
+		d.notice(true, "the API does not answer, so no Lease guards this rollback: the fence on every host alone keeps other runs of kup out")
+	}
+}
+
+func (d *dataBuilder) aside() string { return etcdData + "-kup-" + d.undone.Run }
+
+// everywhere is a wave with a lane on each of the nodes, all at once.
+func everywhere(nodes []*nodeState, lane func(*nodeState) plan.Lane) []plan.Wave {
+	var lanes []plan.Lane
+	for _, n := range nodes {
+		if l := lane(n); len(l) > 0 {
+			lanes = append(lanes, l)
+		}
+	}
+	if len(lanes) == 0 {
+		return nil
+	}
+	return []plan.Wave{{Parallel: len(lanes), Lanes: lanes}}
+}
+
+// restoring marks a step that only another restore takes back.
+func restoring(s plan.Step) plan.Step {
+	s.WayBack = plan.WayBackRestore
+	return s
+}

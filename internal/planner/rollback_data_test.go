@@ -1,0 +1,145 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// withSnapshot records the hop's snapshot in the run.
+func withSnapshot(u Undone, hop string) Undone {
+	u.State.Artefacts = append(u.State.Artefacts, journal.Artefact{
+		Name: ArtefactSnapshot, Hop: hop, Path: "/home/op/.local/state/kup/uid/" + u.Run + "/etcd-" + hop + ".db", Digest: "sha256:" + strings.Repeat("ab", 32),
+	})
+	return u
+}
+
+func read(live int64) *Stored {
+	return &Stored{Revision: 4000, Live: live, Pods: map[string][]string{"w-1": {"uid-a", "uid-b"}, "cp-1": {"uid-c"}}}
+}
+
+func TestRollbackOfTheData(t *testing.T) {
+	c := load(t)
+	three := topology{3, 2, "v1.33.13", "v3.5.26"}
+	for _, tc := range []struct {
+		name, failing string
+		blind         bool
+		live          int64
+	}{
+		{"data-early", "1.34/etcd/cp-3/etcd", false, 4100},
+		{"data-hop", "", false, 1_000_004_000},
+		{"data-blind", "", true, 9000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, policy := upgrade2(t, c, three, nil, "v1.34.4")
+			u, now := stopped(t, p, tc.failing)
+			u = withSnapshot(u, "1.34")
+			e := Evidence{Facts: &now, Snapshot: read(tc.live)}
+			if tc.blind {
+				e.Facts = nil
+			}
+			w := wayOf(Ways(u, e, c), plan.ScopeData)
+			back, err := Rollback(u, e, w, c, policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := plan.Verify(&back); err != nil {
+				t.Error(err)
+			}
+			golden(t, "rollback-"+tc.name+".plan.txt", []byte(outline(back)+argumentsOf(back, plan.KindRestoreMember, plan.KindRestorable, plan.KindDeliver, plan.KindStandstill, plan.KindSandboxes, plan.KindRevision, plan.KindFiles, plan.KindPackages)))
+		})
+	}
+}
+
+func argumentsOf(p plan.Plan, kinds ...plan.Kind) string {
+	var b strings.Builder
+	b.WriteString("\narguments\n")
+	p.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		if !slices.Contains(kinds, s.Kind) || (s.Node != "" && s.Node != "cp-1" && s.Node != "w-1") {
+			return true
+		}
+		keys := make([]string, 0, len(s.Args))
+		for k := range s.Args {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			fmt.Fprintf(&b, "  %s %s=%s\n", s.ID, k, strings.ReplaceAll(s.Args[k], "\n", " "))
+		}
+		return true
+	})
+	return b.String()
+}
+
+// A hop that was stopped before any kubelet moved is taken back without touching a
+// package or a file that did not move.
+func TestRollbackOfTheDataLeavesAloneWhatDidNotMove(t *testing.T) {
+	c := load(t)
+	p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	u, now := stopped(t, p, "1.34/control-plane/cp-2/node")
+	u = withSnapshot(u, "1.34")
+	e := Evidence{Facts: &now, Snapshot: read(4100)}
+	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		worker := strings.HasPrefix(s.Node, "w-")
+		switch {
+		case s.Kind == plan.KindDrain, s.Kind == plan.KindCordon:
+			t.Errorf("%s drains or cordons", s.ID)
+		case s.Kind == plan.KindPackages && (worker || s.Node == "cp-3"):
+			t.Errorf("%s moves packages of a node that the hop did not reach", s.ID)
+		case s.Kind == plan.KindPackages && strings.Contains(s.Args["packages"], "kubelet"):
+			t.Errorf("%s moves a kubelet that did not move", s.ID)
+		case s.Kind == plan.KindFiles && worker:
+			t.Errorf("%s touches files of a worker", s.ID)
+		}
+		return true
+	})
+}
+
+func TestWaysOfTheData(t *testing.T) {
+	c := load(t)
+	for name, tc := range map[string]struct {
+		change func(u *Undone, e *Evidence)
+		want   string
+	}{
+		"it works":            {func(*Undone, *Evidence) {}, ""},
+		"it works blind":      {func(_ *Undone, e *Evidence) { e.Facts = nil }, ""},
+		"no snapshot":         {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "hop 1.34 has no snapshot"},
+		"not read":            {func(_ *Undone, e *Evidence) { e.Snapshot = nil }, "was not read"},
+		"another store":       {func(_ *Undone, e *Evidence) { e.Snapshot.Live = 1 }, "below the snapshot's 4000"},
+		"external":            {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Topology = "external" }, "static pods"},
+		"no backup":           {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node cp-1"},
+		"a node that joined":  {func(u *Undone, _ *Evidence) { u.Plan.Facts.Nodes = u.Plan.Facts.Nodes[:4] }, "node w-2 joined since"},
+		"a member of nowhere": {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Members[1].Node = "" }, "on which node etcd member cp-2 runs"},
+		"another CA":          {func(u *Undone, e *Evidence) { u.Plan.Facts.Identity.CA, e.Facts.Identity.CA = "a", "b" }, "CA was replaced"},
+		"an etcd without bumps": {func(u *Undone, e *Evidence) {
+			old := cluster.MustParseVersion("v3.5.9")
+			for i := range u.Plan.Facts.Etcd.Members {
+				u.Plan.Facts.Etcd.Members[i].Version = old
+			}
+		}, "cannot raise the revision"},
+		"observed": {func(_ *Undone, e *Evidence) { e.Refused = map[plan.Scope]string{plan.ScopeData: "because"} }, "because"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, _ := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+			u, now := stopped(t, p, "")
+			u = withSnapshot(u, "1.34")
+			facts := copyFacts(t, p.Facts)
+			u.Plan.Facts = facts
+			e := Evidence{Facts: &now, Snapshot: read(4100)}
+			tc.change(&u, &e)
+			w := wayOf(Ways(u, e, c), plan.ScopeData)
+			if (tc.want == "") != w.Open() || !strings.Contains(w.Why, tc.want) {
+				t.Errorf("why %q, want %q", w.Why, tc.want)
+			}
+		})
+	}
+}

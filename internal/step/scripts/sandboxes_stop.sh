@@ -1,0 +1,29 @@
+# Stops the pods that are not to be kept and proves it: SOCKET KEEP UNIT GRACE. All at
+# once: each may take its grace, and the API is away meanwhile.
+socket=$1 keep=$2 unit=$3 grace=$4
+stopped "$unit" || fail 75 "unit $unit is not stopped; it would start again what is stopped here"
+crictl --runtime-endpoint "$socket" info >/dev/null
+
+# named SANDBOX prints which pod it is.
+named() {
+	said=$(about "$1")
+	echo "$(echo "$said" | field io.kubernetes.pod.namespace)/$(echo "$said" | field io.kubernetes.pod.name)"
+}
+
+# end SANDBOX lets the containers of a pod end, and then takes the pod down.
+end() {
+	for container in $(crictl --runtime-endpoint "$socket" ps --quiet --pod "$1"); do
+		crictl --runtime-endpoint "$socket" stop --timeout "$grace" "$container" >/dev/null &
+	done
+	wait
+	crictl --runtime-endpoint "$socket" stopp "$1" >/dev/null
+}
+
+surplus=$(unknown)
+for sandbox in $surplus; do
+	echo "stop pod $(named "$sandbox")"
+	end "$sandbox" &
+done
+wait
+left=$(unknown)
+[ -z "$left" ] || fail 75 "these pods could not be stopped: $(for sandbox in $left; do named "$sandbox"; done | tr '\n' ' ')"
