@@ -32,6 +32,8 @@ type Scenario struct {
 	Summary string
 
 	controlPlanes, workers int
+	// externalEtcd is on how many hosts of their own etcd runs; zero: on the control planes.
+	externalEtcd int
 	// from is the minor it starts with; empty: defaultFrom.
 	from string
 	// etcd is the release of etcd it starts with; empty: one from which the way is safe.
@@ -95,6 +97,10 @@ func Scenarios() []Scenario {
 			controlPlanes: 3, workers: 2, etcd: edgeEtcd, run: runEtcdEdge,
 		},
 		{
+			Name: "external-etcd", Summary: "three external etcd members, two control planes and a worker, Kubernetes and etcd one minor up, judged as hop; then, on a cluster made anew, a member that refuses to start stops the stage in quorum, goes back, and the run goes on",
+			controlPlanes: 2, workers: 1, externalEtcd: 3, run: runExternalEtcd,
+		},
+		{
 			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",
 			controlPlanes: 1, workers: 2, run: runPreflight,
 		},
@@ -105,6 +111,10 @@ func Scenarios() []Scenario {
 		{
 			Name: "drain-sim", Summary: "five situations of drains are planted one after the other: what the simulation predicts is what the drains then do",
 			controlPlanes: 1, workers: 3, run: runDrainSim,
+		},
+		{
+			Name: "snapshot", Summary: "snapshots plain and encrypted are proven, a corrupted, a truncated and a foreign one refused, and a good one restored by hand into a fresh lab",
+			controlPlanes: 1, workers: 1, run: runSnapshots,
 		},
 		{
 			Name: "rehearsal", Summary: "no kup: workers drained by hand under traffic must measure zero, sabotage must be noticed",

@@ -17,11 +17,12 @@ import (
 
 // kup's exit codes.
 const (
-	exitDone       = 0
-	exitUsage      = 2
-	exitBlocked    = 3
+	exitDone    = 0
+	exitUsage   = 2
+	exitBlocked = 3
+	exitStopped = 4
+	// exitRolledBack is that of a rollback which came to its end.
 	exitRolledBack = 5
-	exitStopped    = 4
 	exitLocked     = 6
 	exitDrifted    = 7
 )
