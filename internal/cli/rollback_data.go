@@ -200,7 +200,7 @@ func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
 	if r.plan.Rollback == nil || r.plan.Rollback.Scope != plan.ScopeData || len(wanted) == 0 {
 		return nil
 	}
-	u, err := s.findNamed(ctx, r.plan.Rollback.Run)
+	u, err := s.findNamed(ctx, r.plan.Facts.Identity.UID, r.plan.Rollback.Run)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
 		Local: local{s.dir}, Deliveries: courier{s.hosts}, Revisions: s.etcd,
 		Artefacts: m, Observer: observer,
-		Undone: undone{session: s, by: r, epoch: lease.Epoch(), note: func(text string) { observer.Note("", text) }},
+		Undone: undone{session: s, by: r, epoch: lease.Epoch(), peers: s.controlPlanes, note: func(text string) { observer.Note("", text) }},
 	}) {
 		out[kind] = runner
 	}

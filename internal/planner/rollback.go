@@ -96,6 +96,9 @@ func (r *rollback) judge(s scopeBack) Way {
 	if why := r.evidence.Refused[s.scope]; why != "" {
 		return Way{Scope: s.scope, Why: why}
 	}
+	if why := r.refusesRestore(); why != "" && s.scope == plan.ScopeData {
+		return Way{Scope: s.scope, Why: why}
+	}
 	w := s.way(r)
 	w.Scope = s.scope
 	return w
@@ -193,6 +196,9 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 		was := *n.Node
 		was.Cordoned = r.before[n.Name].cordoned
 		n.Node = &was
+	}
+	if r.etcd.IsZero() {
+		r.etcd = r.externalBefore()
 	}
 	if r.etcd.IsZero() {
 		_, r.etcd, _ = minor.Etcd(hop.From)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -64,7 +65,25 @@ func (r *rollback) kubeletBack(stage plan.StageName, n *nodeState, packages ...s
 	if n.Role == cluster.ControlPlane {
 		inner = r.aroundRestart(stage, n, "kubelet-", guarded, inner)
 	}
-	return r.uncordoned(stage, n, append(lane, inner...), ready)
+	lane = append(lane, inner...)
+	return r.uncordoned(stage, n, append(lane, r.socketBack(stage, n)...), ready)
+}
+
+// socketBack notes a node's runtime again where kubeadm of before looks for it: in an
+// annotation, which kubeadm of the newer minor removes once it has a file for it.
+func (r *rollback) socketBack(stage plan.StageName, n *nodeState) plan.Lane {
+	was := r.undone.Plan.Facts.Node(n.Name)
+	newer, known := r.catalog.Minor(r.from.Line())
+	dropped := known && newer.Apply(r.from, r.options).Does(catalog.PartDropsSocket) && !r.minor.Apply(r.to, r.options).Does(catalog.PartDropsSocket)
+	if was == nil || was.CRISocket == "" || !dropped {
+		return nil
+	}
+	kubeconfig := "/etc/kubernetes/kubelet.conf"
+	if n.Role == cluster.ControlPlane {
+		kubeconfig = "/etc/kubernetes/admin.conf"
+	}
+	argv := []string{"kubectl", "--kubeconfig", kubeconfig, "annotate", "--overwrite", "node", n.Name, "kubeadm.alpha.kubernetes.io/cri-socket=" + was.CRISocket}
+	return plan.Lane{r.command(stage, n.Name, "cri-socket", "annotate", argv, shortTimeout)}
 }
 
 func foundAs(n *nodeState) string {

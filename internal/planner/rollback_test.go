@@ -254,6 +254,41 @@ func TestNothingToTakeBack(t *testing.T) {
 	}
 }
 
+// kubeadm 1.34 moves what it notes of a node's runtime from an annotation to a file: its
+// predecessor finds it in the annotation only.
+func TestTheRuntimeIsNotedWhereItWas(t *testing.T) {
+	c := load(t)
+	for failing, want := range map[string]string{
+		"1.34/workers/w-1/kubelet":        "/etc/kubernetes/kubelet.conf",
+		"1.34/workers/w-1/node":           "/etc/kubernetes/kubelet.conf",
+		"1.34/control-plane/cp-2/kubelet": "/etc/kubernetes/admin.conf",
+		"1.34/control-plane/cp-2/node":    "/etc/kubernetes/admin.conf",
+		"1.34/workers/w-1/kubeadm":        "",
+		"1.35/workers/w-1/kubelet":        "", // 1.34 has the file too
+	} {
+		p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4", "v1.35.4")
+		u, now := stopped(t, p, failing)
+		e := Evidence{Facts: &now}
+		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+			if argv := plan.SplitArgv(s.Args["argv"]); s.Kind == plan.KindCommand {
+				got = argv[2]
+				if last := argv[len(argv)-1]; last != "kubeadm.alpha.kubernetes.io/cri-socket=unix:///run/containerd/containerd.sock" {
+					t.Errorf("%s: %s", s.ID, last)
+				}
+			}
+			return true
+		})
+		if got != want {
+			t.Errorf("%s: with %q, want %q", failing, got, want)
+		}
+	}
+}
+
 // A node that was taken back is not taken back again.
 func TestWhatWasReopenedIsNotTakenBackAgain(t *testing.T) {
 	c := load(t)

@@ -21,8 +21,10 @@ const (
 	exitUsage   = 2
 	exitBlocked = 3
 	exitStopped = 4
-	exitLocked  = 6
-	exitDrifted = 7
+	// exitRolledBack: the run, or a node of it, was taken back.
+	exitRolledBack = 5
+	exitLocked     = 6
+	exitDrifted    = 7
 )
 
 // acceptNotices is the consent that --yes does not give: to outages and points of

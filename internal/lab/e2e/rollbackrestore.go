@@ -23,9 +23,6 @@ type restoreBack struct {
 	watch *sandboxWatch
 }
 
-// exitRolledBack is kup's exit code of a rollback that came to its end.
-const exitRolledBack = 5
-
 func runRollbackHopRestore(ctx context.Context, e *env) error {
 	r := &restoreBack{hop: newHop(e)}
 	for _, step := range []struct {

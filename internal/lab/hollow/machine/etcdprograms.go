@@ -289,5 +289,5 @@ func (m *Machine) restored(version string) error {
 	if err := m.cfg.Etcd.Restore(db, bump, string(token), version); err != nil {
 		return err
 	}
-	return m.fs.Remove(file(restoredDB)) // the member has it
+	return errors.Join(m.fs.Remove(file(restoredDB)), m.fs.MkdirAll(memberData, 0o700)) // the member has it
 }
