@@ -55,7 +55,11 @@ func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, erro
 		return nil, err
 	}
 	config := c.config
-	namespace, err := c.clientset.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+	// client-go repeats a call whose connection is cut ten times, each of them with our
+	// own patience: a load balancer before dead API servers does that.
+	asking, cancel := context.WithTimeout(ctx, 2*forConnect)
+	defer cancel()
+	namespace, err := c.clientset.CoreV1().Namespaces().Get(asking, metav1.NamespaceSystem, metav1.GetOptions{})
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

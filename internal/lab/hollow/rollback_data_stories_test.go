@@ -97,7 +97,7 @@ func back(t *testing.T, c *hollow.Cluster, before int64) {
 // TestRollbackOfTheData: after a complete hop everything goes back and the snapshot is
 // restored. What it costs is said before, and is not done unasked.
 func TestRollbackOfTheData(t *testing.T) {
-	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
 	kup(t, c, 0, "apply", "--to", "v1.34", "--yes", "--accept-notices")
 	api := client(t, c)
 	written(t, api)
@@ -116,7 +116,7 @@ func TestRollbackOfTheData(t *testing.T) {
 // TestRollbackWithoutTheAPI: the same from SSH alone, with every API server dead, of a hop
 // that was stopped before the worker's turn: what runs there does not notice.
 func TestRollbackWithoutTheAPI(t *testing.T) {
-	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
 	impatient(t, c)
 	api := client(t, c)
 	r := hollow.Dial(c.Dir())
@@ -124,13 +124,17 @@ func TestRollbackWithoutTheAPI(t *testing.T) {
 	kup(t, c, 4, "apply", "--to", "v1.34", "--yes", "--accept-notices", "--rollback-on-failure", "never")
 	written(t, api)
 	before := revision(t, api)
-	inject(t, r, hollow.Fault{Name: "apiserver-gone", Host: "cp-1"})
+	for _, host := range []string{"cp-1", "cp-2", "cp-3"} {
+		inject(t, r, hollow.Fault{Name: "apiserver-gone", Host: host})
+	}
 	out := kup(t, c, 2, "rollback", "--scope", "data", "--yes", "--accept-notices")
 	if !strings.Contains(out, "since-0") || !strings.Contains(out, "the API does not answer") {
 		t.Errorf("the cost is not told:\n%s", out)
 	}
 	// What kept it from answering is over when it is started anew.
-	inject(t, r, hollow.Fault{Name: "apiserver-dead", Host: "cp-1"})
+	for _, host := range []string{"cp-1", "cp-2", "cp-3"} {
+		inject(t, r, hollow.Fault{Name: "apiserver-dead", Host: host})
+	}
 	out = kup(t, c, 5, "rollback", "--scope", "data", "--accept-data-loss", "--yes", "--accept-notices")
 	t.Log(out)
 	back(t, c, before)
