@@ -113,10 +113,14 @@ func (m *memory) progress(id string) planner.Progress {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch st := m.state.Steps[id]; {
+	case st.Outcome == journal.Done && st.TakenBack:
+		return planner.EndedAnew
 	case st.Outcome == journal.Done:
 		return planner.Ended
 	case st.Outcome == journal.Reopened:
 		return planner.TakenBack
+	case st.Attempt > 0 && st.TakenBack:
+		return planner.BegunAnew
 	case st.Attempt > 0:
 		return planner.Begun
 	}

@@ -7,10 +7,10 @@ import (
 	"github.com/kup-project/kup/pkg/cluster"
 )
 
-// etcdAccess is how each member is reached: a stacked one through its control plane with
+// members are the ways to etcd's members: a stacked one through its control plane with
 // kubeadm's certificates, an external one through its own host with those of the
 // inventory.
-func (s *session) etcdAccess() []etcd.Access {
+func (s *session) members() []etcd.Access {
 	var out []etcd.Access
 	for _, n := range s.inv.Nodes {
 		host := s.hosts.byNode[n.Name]

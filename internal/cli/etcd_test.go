@@ -30,7 +30,7 @@ etcd:
 			if s.hosts, err = openHosts(&system{}, inv); err != nil {
 				t.Fatal(err)
 			}
-			access := s.etcdAccess()
+			access := s.members()
 			if len(access) != 1 || access[0].Node != tc.node || access[0].Address != tc.address || access[0].Certificates.Cert != tc.cert || access[0].Host == nil {
 				t.Errorf("%+v", access)
 			}

@@ -217,7 +217,7 @@ func (s *session) prepareAway(r *runRecord) (err error) {
 		}
 	}
 	if s.etcd == nil {
-		s.etcd, err = etcd.Prepare(s.etcdAccess())
+		s.etcd, err = etcd.Prepare(s.members())
 	}
 	return err
 }

@@ -163,7 +163,7 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 // surveyedEtcd is the cluster's store. Where the inventory says otherwise than the
 // cluster, or names no host of an external etcd, it is not reached; preflight says so.
 func (s *session) surveyedEtcd(ctx context.Context, f cluster.Etcd) (survey.Etcd, error) {
-	if len(s.etcdAccess()) == 0 {
+	if len(s.members()) == 0 {
 		return nil, nil //nolint:nilnil // it is not reached
 	}
 	if err := s.connectEtcd(ctx); err != nil {
@@ -205,7 +205,7 @@ func (s *session) connectEtcd(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	s.etcd, err = etcd.Connect(ctx, s.etcdAccess())
+	s.etcd, err = etcd.Connect(ctx, s.members())
 	return err
 }
 

@@ -26,6 +26,8 @@ type StepState struct {
 	Error   string
 	Began   Record
 	Over    Record
+	// TakenBack tells that a rollback took an earlier attempt back.
+	TakenBack bool
 }
 
 // Begun tells whether the last attempt has no known end.
@@ -50,7 +52,7 @@ func (s *State) Apply(r Record) {
 	case RunResumed:
 		s.Holder, s.Epoch, s.Ended = r.Holder, r.Epoch, nil
 	case StepBefore:
-		s.Steps[r.Step] = StepState{Attempt: r.Attempt, Began: r}
+		s.Steps[r.Step] = StepState{Attempt: r.Attempt, Began: r, TakenBack: s.Steps[r.Step].TakenBack}
 	case StepAfter:
 		st := s.Steps[r.Step]
 		st.Attempt, st.Outcome, st.Error, st.Over = r.Attempt, r.Outcome, r.Error, r
@@ -58,7 +60,7 @@ func (s *State) Apply(r Record) {
 	case StepReopened:
 		for _, id := range r.Steps {
 			if st, begun := s.Steps[id]; begun {
-				st.Outcome, st.Error, st.Over = Reopened, "", r
+				st.Outcome, st.Error, st.Over, st.TakenBack = Reopened, "", r, true
 				s.Steps[id] = st
 			}
 		}

@@ -34,6 +34,13 @@ func driftPlan() *plan.Plan {
 	}}}
 }
 
+func both(a, b func(*cluster.Facts)) func(*cluster.Facts) {
+	return func(f *cluster.Facts) {
+		a(f)
+		b(f)
+	}
+}
+
 func TestDrift(t *testing.T) {
 	v34 := cluster.MustParseVersion("v1.34.4")
 	static := func(component string, v cluster.Version) func(*cluster.Facts) {
@@ -55,6 +62,9 @@ func TestDrift(t *testing.T) {
 		"a node is gone":                {nil, func(f *cluster.Facts) { f.Nodes = f.Nodes[:1] }, []string{"node w-1"}},
 		"a runtime was replaced":        {nil, func(f *cluster.Facts) { f.Nodes[1].Runtime = "containerd://2.0.0" }, []string{"node w-1: runtime"}},
 		"a member was replaced":         {nil, func(f *cluster.Facts) { f.Etcd.Members[0].ID = "b2" }, []string{"etcd members"}},
+		"our member joined again":       {map[string]Progress{"etcd": TakenBack}, func(f *cluster.Facts) { f.Etcd.Members[0].ID = "b2" }, nil},
+		"it joined again, and moved":    {map[string]Progress{"etcd": EndedAnew}, both(static("etcd", cluster.MustParseVersion("3.6.5")), func(f *cluster.Facts) { f.Etcd.Members[0].ID = "b2" }), nil},
+		"it joined again, and may move": {map[string]Progress{"etcd": BegunAnew}, func(f *cluster.Facts) { f.Etcd.Members[0].ID = "b2" }, nil},
 		"etcd was not asked":            {nil, func(f *cluster.Facts) { f.Etcd.Members = nil }, nil},
 		"somebody upgraded the kubelet": {nil, func(f *cluster.Facts) { f.Nodes[1].Kubelet = v34 }, []string{"node w-1: kubelet"}},
 		"our swap may have happened":    {map[string]Progress{"swap": Begun}, func(f *cluster.Facts) { f.Nodes[1].Kubelet = v34 }, nil},

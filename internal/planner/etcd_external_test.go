@@ -157,6 +157,7 @@ func TestExternalEtcdFetchesWhatItSwaps(t *testing.T) {
 			if want := "https://mirror.example/" + s.Args["version"] + "/etcd-" + s.Args["version"] + "-linux-amd64.tar.gz"; s.Args["url"] != want {
 				t.Errorf("url %s, want %s", s.Args["url"], want)
 			}
+		default:
 		}
 		return true
 	})

@@ -16,7 +16,22 @@ const (
 	// TakenBack: it may have had its effect, which a rollback undid on its node. What it
 	// did to the whole cluster stands.
 	TakenBack
+	BegunAnew // begun once more since it was taken back
+	EndedAnew // ended once more since it was taken back
 )
+
+// plain is the progress without what was before; anew tells whether something was taken
+// back before.
+func (p Progress) plain() (how Progress, anew bool) {
+	switch p {
+	case BegunAnew:
+		return Begun, true
+	case EndedAnew:
+		return Ended, true
+	default:
+		return p, p == TakenBack
+	}
+}
 
 // What steps move.
 const (
@@ -61,7 +76,7 @@ func expect(p *plan.Plan, progress func(string) Progress) expectation {
 	e := expectation{settled: map[key]cluster.Version{}, open: map[key][]cluster.Version{}, joined: map[string]bool{}}
 	p.Steps(func(h *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		k, v, moves := effect(h, s)
-		how := progress(s.ID)
+		how, anew := progress(s.ID).plain()
 		if how == Untouched {
 			return true
 		}
@@ -69,7 +84,7 @@ func expect(p *plan.Plan, progress func(string) Progress) expectation {
 			e.pins.note(tag, how)
 		}
 		e.config = e.config || rewritesConfig(s)
-		e.joined[s.Node] = e.joined[s.Node] || s.Kind == plan.KindRejoin || (how == TakenBack && k.what == effectEtcd)
+		e.joined[s.Node] = e.joined[s.Node] || s.Kind == plan.KindRejoin || (anew && k.what == effectEtcd)
 		if !moves || how == TakenBack {
 			return true
 		}

@@ -39,8 +39,8 @@ type Evidence struct {
 	Recorded []string
 	// Stored is what etcd has, in the scope hop; nil: it could not be looked at.
 	Stored *cluster.Stored
-	// Snapshot is what was read of the hop's snapshot; nil: nothing.
-	Snapshot *Stored
+	// Saved is what was read of the hop's snapshot, in the scope data; nil: nothing.
+	Saved *Saved
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.

@@ -35,6 +35,9 @@ func TestRollbackOfAnExternalMember(t *testing.T) {
 	if strings.Join(w.Nodes, " ") != "e-3" {
 		t.Errorf("goes back: %v", w.Nodes)
 	}
+	if data := wayOf(Ways(u, e, c), plan.ScopeData); data.Open() || !strings.Contains(data.Why, "etcd is external") {
+		t.Errorf("a restore is offered: %q", data.Why)
+	}
 	golden(t, "rollback-external-member.plan.txt", []byte(outline(back)))
 	if got := back.Hops[0].Etcd.String(); got != "v3.5.33" {
 		t.Errorf("the hop goes back to etcd %s", got)

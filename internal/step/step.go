@@ -111,6 +111,7 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindDrain:         &drain{drainer: d.Drainer, observer: d.Observer},
 		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
+		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
@@ -126,6 +127,5 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindSandboxes:     &sandboxes{executions: x},
 		plan.KindRevision:      &revision{revisions: d.Revisions, observer: d.Observer},
 		plan.KindReopen:        &reopen{undone: d.Undone},
-		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 	}
 }

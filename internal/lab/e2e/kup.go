@@ -21,7 +21,7 @@ const (
 	exitUsage   = 2
 	exitBlocked = 3
 	exitStopped = 4
-	// exitRolledBack is that of a rollback which came to its end.
+	// exitRolledBack: the run, or a node of it, was taken back.
 	exitRolledBack = 5
 	exitLocked     = 6
 	exitDrifted    = 7

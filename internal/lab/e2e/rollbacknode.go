@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+const (
+	secondControlPlane, firstWorker = "cp-2", "w-1"
+	noRollback                      = "--rollback-on-failure=never"
+	// etcdDB is what an etcd that is to be killed has opened by then.
+	etcdDB = "/member/snap/db"
+)
+
+// nodeRollback is the scenario's state: what nodes were before the hop.
+type nodeRollback struct {
+	*hop
+	digests map[string]map[string]string // by node and file
+	member  string                       // of cp-2: its data's directory, and all members
+}
+
+// runRollbackNode breaks three things of the new version, one after the other. Each
+// time the node goes back, and the same run goes on when the cause is removed.
+func runRollbackNode(ctx context.Context, e *env) error {
+	r := &nodeRollback{hop: newHop(e)}
+	r.drive = r.applyAndGoBack
+	// It is in the node's backup, as an operator's own file would be.
+	if err := e.lab.RefuseKubelet(ctx, firstWorker, " v"+e.to+"."); err != nil {
+		return err
+	}
+	return r.run(ctx)
+}
+
+func (r *nodeRollback) applyAndGoBack(ctx context.Context, _ *traffic) error {
+	var err error
+	if r.digests, err = r.fileDigests(ctx, secondControlPlane, firstWorker); err != nil {
+		return err
+	}
+	if r.member, err = r.memberFacts(ctx); err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"an API server that ends again and again", r.apiServer},
+		{"an etcd member that ends once it has opened its data", r.etcdMember},
+		{"a kubelet that cannot start", r.kubelet},
+	} {
+		r.printf("-- %s", part.name)
+		if err := part.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	r.applied, err = r.kup.run(ctx, prefixed(r.out, "kup apply | "), resumeArgs(r.lab.Inventory())...)
+	return err
+}
+
+// apiServer: the one of the second control plane crashes at the new version.
+func (r *nodeRollback) apiServer(ctx context.Context) error {
+	const program = "kube-apiserver"
+	if err := r.lab.KillVersion(ctx, secondControlPlane, program, "v"+r.to+".", ""); err != nil {
+		return err
+	}
+	if err := r.stopsAndGoesBack(ctx, append(r.applyArgs(), noRollback)); err != nil {
+		return err
+	}
+	r.sameFiles(ctx, secondControlPlane, "/etc/", "/var/lib/kubelet/")
+	if err := r.sameHost(ctx, secondControlPlane); err != nil {
+		return err
+	}
+	return r.lab.SpareVersion(ctx, secondControlPlane, program)
+}
+
+// etcdMember: the second of three members is killed at 3.6 each time that it has opened
+// its data. It goes back to 3.5 on just these.
+func (r *nodeRollback) etcdMember(ctx context.Context) error {
+	const program = "etcd"
+	if err := r.lab.KillVersion(ctx, secondControlPlane, program, " 3.6.", etcdDB); err != nil {
+		return err
+	}
+	if err := r.stopsAndGoesBack(ctx, append(resumeArgs(r.lab.Inventory()), noRollback)); err != nil {
+		return err
+	}
+	r.sameFiles(ctx, secondControlPlane, "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/pki/etcd/")
+	version, err := r.staticVersion(ctx, secondControlPlane, program)
+	if err != nil {
+		return err
+	}
+	was := r.before[secondControlPlane].Static[program]
+	r.check(version == was, "etcd of %s is %s after the rollback, before the hop %s", secondControlPlane, version, was)
+	now, err := r.memberFacts(ctx)
+	if err != nil {
+		return err
+	}
+	r.check(now == r.member, "etcd's members, or the data of %s, are not those of before:\n%s\nbefore:\n%s", secondControlPlane, now, r.member)
+	r.sum("etcd of "+secondControlPlane, "back at %s on its own data", version)
+	return r.lab.SpareVersion(ctx, secondControlPlane, program)
+}
+
+// kubelet: that of a worker cannot start at the new version; kup takes it back by
+// itself.
+func (r *nodeRollback) kubelet(ctx context.Context) error {
+	o, err := r.kup.run(ctx, prefixed(r.out, "kup apply | "), resumeArgs(r.lab.Inventory())...)
+	if err != nil {
+		return err
+	}
+	r.check(o.code == exitRolledBack, "%s: exit code %d, want %d: %s", o, o.code, exitRolledBack, o.errorLine())
+	if err := r.settled(ctx, settleTimeout); err != nil {
+		return err
+	}
+	r.sameFiles(ctx, firstWorker, "/")
+	if err := r.sameHost(ctx, firstWorker); err != nil {
+		return err
+	}
+	return r.lab.AdmitKubelet(ctx, firstWorker)
+}
+
+// stopsAndGoesBack runs an apply that must stop, and the rollback of what stopped it.
+func (r *nodeRollback) stopsAndGoesBack(ctx context.Context, args []string) error {
+	for _, c := range []struct {
+		args []string
+		code int
+	}{
+		{args, exitStopped}, {[]string{"rollback", "-f", r.lab.Inventory(), "--yes"}, exitRolledBack},
+	} {
+		o, err := r.kup.run(ctx, prefixed(r.out, "kup "+c.args[0]+" | "), c.args...)
+		if err != nil {
+			return err
+		}
+		if !r.check(o.code == c.code, "%s: exit code %d, want %d: %s", o, o.code, c.code, o.errorLine()) {
+			return fmt.Errorf("%s: exit code %d", o, o.code)
+		}
+		r.sum("kup "+c.args[0], "exit code %d after %s", o.code, seconds(o.took))
+	}
+	return r.settled(ctx, settleTimeout)
+}
+
+// sameHost wants a node's versions, packages on hold and certificates of before.
+func (r *nodeRollback) sameHost(ctx context.Context, name string) error {
+	for _, n := range r.lab.Nodes() {
+		if n.Name != name {
+			continue
+		}
+		now, err := r.askHost(ctx, n)
+		if err != nil {
+			return err
+		}
+		was := r.before[name]
+		r.check(now.Kubelet == was.Kubelet && now.Kubeadm == was.Kubeadm, "%s has kubelet %s and kubeadm %s, before %s and %s", name, now.Kubelet, now.Kubeadm, was.Kubelet, was.Kubeadm)
+		r.check(maps.Equal(now.Static, was.Static), "%s runs %v, before %v", name, now.Static, was.Static)
+		slices.Sort(now.Held)
+		held := slices.Sorted(slices.Values(was.Held))
+		r.check(slices.Equal(now.Held, held), "%s holds %v, before %v", name, now.Held, held)
+		for file, end := range was.Certificates {
+			r.check(now.Certificates[file].Equal(end), "%s: %s ends %s, before %s", name, file, now.Certificates[file], end)
+		}
+		r.sum(name+" after the rollback", "kubelet %s, %d files compared", now.Kubelet, len(r.digests[name]))
+	}
+	return nil
+}
+
+// sameFiles wants the files of a node below some paths to be what they were.
+func (r *nodeRollback) sameFiles(ctx context.Context, node string, below ...string) {
+	now, err := r.fileDigests(ctx, node)
+	if !r.check(err == nil, "files of %s: %v", node, err) {
+		return
+	}
+	among := func(file string) bool {
+		return slices.ContainsFunc(below, func(p string) bool { return strings.HasPrefix(file, p) })
+	}
+	for file, digest := range r.digests[node] {
+		if among(file) {
+			r.check(now[node][file] == digest, "%s: %s is not what it was before", node, file)
+		}
+	}
+	for file := range now[node] {
+		_, was := r.digests[node][file]
+		r.check(was || !among(file), "%s: %s was not there before", node, file)
+	}
+}
+
+// fileDigests are those of all that kup takes back on nodes. What kubeadm and the lab
+// keep aside is none of it.
+func (e *env) fileDigests(ctx context.Context, nodes ...string) (map[string]map[string]string, error) {
+	const script = `find /etc/kubernetes /etc/systemd/system/kubelet.service.d /etc/default/kubelet /etc/apt/sources.list.d \
+	/var/lib/kubelet/config.yaml /var/lib/kubelet/instance-config.yaml /var/lib/kubelet/kubeadm-flags.env \
+	-path /etc/kubernetes/tmp -prune -o -type f -print 2>/dev/null | sort | while IFS= read -r file; do sha256sum "$file"; done`
+	out := map[string]map[string]string{}
+	for _, node := range nodes {
+		text, err := e.lab.Exec(ctx, node, "sh", "-c", script)
+		if err != nil {
+			return nil, fmt.Errorf("files of %s: %w", node, err)
+		}
+		out[node] = map[string]string{}
+		for line := range strings.Lines(text) {
+			digest, file, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			out[node][file] = digest
+		}
+	}
+	return out, nil
+}
+
+// memberFacts are all members with their ids, and which directory the data of the
+// second control plane's are: one that was put aside, or restored, is another one.
+func (e *env) memberFacts(ctx context.Context) (string, error) {
+	const script = `id=$(crictl ps -q --state running --name '^etcd$' | head -n 1)
+[ -n "$id" ] || { echo "etcd does not run" >&2; exit 1; }
+pki=/etc/kubernetes/pki/etcd
+crictl exec "$id" etcdctl --endpoints https://127.0.0.1:2379 --cacert "$pki/ca.crt" --cert "$pki/healthcheck-client.crt" --key "$pki/healthcheck-client.key" member list | sort
+stat -c 'data: inode %i' /var/lib/etcd/member
+for aside in /var/lib/etcd/member.kup-*; do [ ! -e "$aside" ] || echo "set aside: $aside"; done`
+	text, err := e.lab.Exec(ctx, secondControlPlane, "sh", "-c", script)
+	if err != nil {
+		return "", fmt.Errorf("etcd of %s: %w", secondControlPlane, err)
+	}
+	return strings.TrimSpace(text), nil
+}
