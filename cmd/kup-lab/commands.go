@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -73,6 +74,7 @@ func upCommand() *cobra.Command {
 	specFlags(c, &spec)
 	c.Flags().IntVar(&spec.ControlPlanes, "control-planes", 3, "control-plane nodes")
 	c.Flags().IntVar(&spec.Workers, "workers", 2, "worker nodes")
+	c.Flags().IntVar(&spec.ExternalEtcd, "external-etcd", 0, "hosts of an external etcd: 1, 3 or 5 (default: etcd runs on the control planes)")
 	c.Flags().BoolVar(&spec.Cleanup, "cleanup", false, "take the lab down again when it fails to come up")
 	return c
 }
@@ -148,7 +150,7 @@ func printStatus(ctx context.Context, out io.Writer, lab *node.Lab) error {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, n := range lab.Nodes() {
+	for _, n := range slices.Concat(lab.Nodes(), lab.EtcdHosts()) {
 		var notes []string
 		if n.BehindBastion {
 			notes = append(notes, "SSH through the bastion only")

@@ -119,6 +119,46 @@ func (c *Catalog) EtcdEdge(running, target cluster.Version) (Edge, bool) {
 	return Edge{}, false
 }
 
+// EtcdWay are the releases that etcd has to run, one after the other, to get from one
+// version to another: one minor at a time, and before each minor a patch from which
+// that is safe. Known is false when a minor on the way has no release that is known.
+func (c *Catalog) EtcdWay(from, to cluster.Version) (way []cluster.Version, known bool) {
+	for from.Less(to) {
+		next := to
+		if edge, hit := c.EtcdEdge(from, to); hit {
+			next = edge.Raised()
+		} else if line := from.Line().Next(); from.Line() != to.Line() && line != to.Line() {
+			if next = c.newestEtcd(line); next.IsZero() {
+				return nil, false
+			}
+		}
+		way = append(way, next)
+		from = next
+	}
+	return way, true
+}
+
+// newestEtcd is the newest release of an etcd minor that any row names; zero when none
+// does.
+func (c *Catalog) newestEtcd(line cluster.Minor) cluster.Version {
+	var newest cluster.Version
+	see := func(v cluster.Version, err error) {
+		if err == nil && v.Line() == line && newest.Less(v) {
+			newest = v
+		}
+	}
+	for _, row := range c.patches {
+		see(TagVersion(row.Etcd))
+	}
+	for i := range c.minors {
+		see(TagVersion(c.minors[i].Etcd))
+	}
+	for _, e := range c.edges {
+		see(e.Raised(), nil)
+	}
+	return newest
+}
+
 type bumpRow struct {
 	From   cluster.Version `json:"from"`
 	Source string          `json:"source"`

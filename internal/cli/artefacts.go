@@ -126,10 +126,3 @@ func (m *memory) progress(id string) planner.Progress {
 	}
 	return planner.Untouched
 }
-
-// run is the run's id.
-func (m *memory) run() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state.Run
-}

@@ -64,6 +64,12 @@ func TestClassify(t *testing.T) {
 		"interrupted":            {errInterrupted, exitInterrupted, "--resume"},
 		"interrupted twice":      {&begunError{err: errAborted}, exitInterrupted, "--resume"},
 		"cancelled":              {fmt.Errorf("list nodes: %w", context.Canceled), exitInterrupted, "--resume"},
+		"rolled back, node":      {&rolledBackError{plan: &plan.Plan{Rollback: &plan.Rollback{Scope: plan.ScopeNode}, Hops: make([]plan.Hop, 1)}}, exitRolledBack, "kup apply --resume"},
+		"rolled back, data":      {&rolledBackError{plan: &plan.Plan{Rollback: &plan.Rollback{Scope: plan.ScopeData}, Hops: make([]plan.Hop, 1)}}, exitRolledBack, "kup plan"},
+		"rollback failed":        {&begunError{err: boom, back: true}, exitStopped, "kup rollback goes on"},
+		"rollback interrupted":   {&begunError{err: engine.ErrStopped, back: true}, exitInterrupted, "kup rollback goes on"},
+		"rollback drifted":       {&begunError{err: &planner.DriftError{}, back: true}, exitDrifted, "kup plan"},
+		"no way back":            {&noWayError{}, exitBlocked, "ways back"},
 		"result not written too": {errors.Join(failed(boom), boom), exitStopped, "--resume"},
 	} {
 		t.Run(name, func(t *testing.T) {

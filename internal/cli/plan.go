@@ -271,6 +271,9 @@ func (s *session) check(facts cluster.Facts, seen cluster.Scan, path []cluster.V
 	}
 	in.Drains = map[string]drainsim.Drain{}
 	for _, n := range s.inv.Nodes {
+		if n.Role == cluster.EtcdHost {
+			continue // no node of the cluster
+		}
 		in.Nodes = append(in.Nodes, n.Name)
 		if drain, named := pools[n.Pool]; named {
 			in.Drains[n.Name] = drain

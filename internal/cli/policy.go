@@ -29,11 +29,18 @@ func policy(inv *inventory.Inventory, offers map[cluster.Version]string) planner
 			BinaryURL:      inv.Packages.Binaries.URL,
 			ChecksumURL:    inv.Packages.Binaries.ChecksumURL,
 		},
+		EtcdBinaries: planner.EtcdBinaries{URL: inv.Etcd.Binaries.URL, ChecksumURL: inv.Etcd.Binaries.ChecksumURL},
 		Offers:       offers,
 		Pools:        map[string]planner.Pool{},
 		Workers:      planner.WorkerHops(inv.Workers),
 		LoadBalancer: planner.LoadBalancer{Drain: inv.LoadBalancer.Drain, Restore: inv.LoadBalancer.Restore},
 		GateSustain:  inv.Gates.Sustain,
+		Snapshots: planner.Snapshots{
+			Limit: inv.Snapshots.Limit.String(), Encrypted: len(inv.Snapshots.Recipients) > 0 || inv.Snapshots.RecipientsFile != "",
+		},
+	}
+	if second := secondPlace(inv); second != nil {
+		p.Snapshots.Second = second.String()
 	}
 	for _, pool := range inv.Pools {
 		p.Pools[pool.Name] = planner.Pool{

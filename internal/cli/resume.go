@@ -74,7 +74,7 @@ func (s *session) resumable(ctx context.Context, last *runRecord) (*runRecord, e
 			}
 		}
 		var err error
-		if r, err = s.findNamed(ctx, id); err != nil {
+		if r, err = s.findNamed(ctx, last.plan.Facts.Identity.UID, id); err != nil {
 			return nil, err
 		}
 		r.above = last.state.Epoch

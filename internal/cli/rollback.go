@@ -169,7 +169,7 @@ func (s *session) undoable(ctx context.Context, last *runRecord) (*runRecord, er
 	u := last
 	if id := last.undoes(); id != "" {
 		var err error
-		if u, err = s.findNamed(ctx, id); err != nil {
+		if u, err = s.findNamed(ctx, last.plan.Facts.Identity.UID, id); err != nil {
 			return nil, err
 		}
 	}
@@ -180,7 +180,7 @@ func (s *session) undoable(ctx context.Context, last *runRecord) (*runRecord, er
 }
 
 // findNamed gives a run of that name as this machine and the control planes know it.
-func (s *session) findNamed(ctx context.Context, id string) (*runRecord, error) {
+func (s *session) findNamed(ctx context.Context, clusterUID, id string) (*runRecord, error) {
 	peers, err := s.controlPlanes()
 	if err != nil {
 		return nil, err
@@ -189,11 +189,7 @@ func (s *session) findNamed(ctx context.Context, id string) (*runRecord, error) 
 	if err := unasked(all); err != nil {
 		return nil, err
 	}
-	of, err := s.identity(ctx)
-	if err != nil {
-		return nil, err
-	}
-	g, err := gather(ctx, of.UID, id, all)
+	g, err := gather(ctx, clusterUID, id, all)
 	if errors.Is(err, errNoRun) {
 		return nil, &usageError{err: fmt.Errorf("run %s, which was taken back, is not known here or on a control plane", id), hint: "kup history lists those that are"}
 	}

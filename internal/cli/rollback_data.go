@@ -57,12 +57,12 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 		// large as ever a cluster wrote between two looks.
 		known.Live = known.Revision
 		e.Losses[plan.ScopeData] = []plan.Loss{{Kind: plan.LossUnread, Resource: "etcd", Name: "(everything since)", Detail: err.Error()}}
-		e.Snapshot = known
+		e.Saved = known
 		return nil
 	}
 	known.Live = max(d.Live, known.Revision)
 	e.Losses[plan.ScopeData] = lossesOf(d)
-	e.Snapshot = known
+	e.Saved = known
 	return nil
 }
 
@@ -116,8 +116,8 @@ func fill(file string, from io.Reader) (err error) {
 
 // readSnapshot reads the pods of each node, and proves that it is the store of an API
 // server: of any other all pods would seem to be surplus.
-func readSnapshot(ctx context.Context, file string) (*planner.Stored, error) {
-	out := &planner.Stored{Pods: map[string][]string{}}
+func readSnapshot(ctx context.Context, file string) (*planner.Saved, error) {
+	out := &planner.Saved{Pods: map[string][]string{}}
 	served := false
 	var err error
 	out.Revision, err = stored.Objects(ctx, file, "", func(o stored.Object) error {
@@ -200,7 +200,7 @@ func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
 	if r.plan.Rollback == nil || r.plan.Rollback.Scope != plan.ScopeData || len(wanted) == 0 {
 		return nil
 	}
-	u, err := s.findNamed(ctx, r.plan.Rollback.Run)
+	u, err := s.findNamed(ctx, r.plan.Facts.Identity.UID, r.plan.Rollback.Run)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -14,16 +15,22 @@ type undone struct {
 	session *session
 	by      *runRecord // the rollback
 	epoch   int64
-	note    func(text string)
+	// peers are the control planes.
+	peers func() ([]remote.Host, error)
+	note  func(text string)
 }
 
-// Reopened implements step.Undone.
+// Reopened implements step.Undone. The longest copy that can be read answers.
 func (u undone) Reopened(ctx context.Context, run string) (bool, error) {
-	r, err := u.session.findNamed(ctx, run)
+	peers, err := u.peers()
 	if err != nil {
 		return false, err
 	}
-	return u.told(r.records), nil
+	g, err := gather(ctx, u.by.plan.Facts.Identity.UID, run, shelves(ctx, peers))
+	if err != nil {
+		return false, err
+	}
+	return u.told(g.records), nil
 }
 
 func (u undone) told(records []journal.Record) bool {
@@ -38,7 +45,7 @@ func (u undone) told(records []journal.Record) bool {
 // Reopen implements step.Undone. The journal is brought here first, where it is not, or
 // not whole.
 func (u undone) Reopen(ctx context.Context, run string, steps []string) (err error) {
-	peers, err := u.session.controlPlanes()
+	peers, err := u.peers()
 	if err != nil {
 		return err
 	}

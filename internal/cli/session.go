@@ -146,6 +146,7 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 		for _, n := range s.inv.Nodes {
 			in.Pools[n.Name] = n.Pool
 		}
+		in.EtcdHosts = s.etcdUnits()
 	}
 	facts, seen, err := survey.Survey(ctx, in)
 	var unreachable *survey.UnreachableError
@@ -159,14 +160,14 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 	return facts, seen, err
 }
 
-// surveyedEtcd is the cluster's store. External members are not reached through the
-// control planes; preflight says that kup leaves them alone.
+// surveyedEtcd is the cluster's store. Where the inventory says otherwise than the
+// cluster, or names no host of an external etcd, it is not reached; preflight says so.
 func (s *session) surveyedEtcd(ctx context.Context, f cluster.Etcd) (survey.Etcd, error) {
-	if s.inv.Etcd.Topology == inventory.External {
+	if len(s.members()) == 0 {
 		return nil, nil //nolint:nilnil // it is not reached
 	}
 	if err := s.connectEtcd(ctx); err != nil {
-		if f.Topology == "external" { // other than the inventory says
+		if f.Topology != string(s.inv.Etcd.Topology) {
 			return nil, nil //nolint:nilnil // it is not reached
 		}
 		return nil, err
@@ -198,7 +199,7 @@ func (s *session) remoteHosts() map[string]remote.Host {
 	return out
 }
 
-// connectEtcd reaches every stacked member through its own node.
+// connectEtcd reaches every member through its own host.
 func (s *session) connectEtcd(ctx context.Context) error {
 	if s.etcd != nil {
 		return nil
@@ -206,18 +207,6 @@ func (s *session) connectEtcd(ctx context.Context) error {
 	var err error
 	s.etcd, err = etcd.Connect(ctx, s.members())
 	return err
-}
-
-// members are the ways to the stacked members.
-func (s *session) members() []etcd.Access {
-	var out []etcd.Access
-	for _, n := range s.inv.Nodes {
-		if n.Role == cluster.ControlPlane {
-			host := s.hosts.byNode[n.Name]
-			out = append(out, etcd.Access{Node: n.Name, Host: host, Dial: host.DialContext})
-		}
-	}
-	return out
 }
 
 // offers gives what the package source calls each version, and fills the

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kup-project/kup/internal/etcd"
+	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 )
@@ -35,14 +36,15 @@ func (s *session) snapshots(uid string) (*snapshot.Store, error) {
 		first = snapshot.NewDirectory(inv.Directory)
 	}
 	store := &snapshot.Store{Cluster: uid, Work: work, Places: []snapshot.Place{first}, Recipients: recipients}
-	if second := s.secondPlace(); second != nil {
+	if second := secondPlace(s.inv); second != nil {
 		store.Places = append(store.Places, second)
 	}
 	return store, nil
 }
 
-func (s *session) secondPlace() snapshot.Place {
-	second := s.inv.Snapshots.Second
+// secondPlace is nil when there is none.
+func secondPlace(inv *inventory.Inventory) snapshot.Place {
+	second := inv.Snapshots.Second
 	switch {
 	case second.Directory != "":
 		return snapshot.NewDirectory(second.Directory)
@@ -78,7 +80,7 @@ func (s *session) knownSnapshots(uid string) (*snapshot.Store, error) {
 			store.Places = append(store.Places, snapshot.NewStateDirectory(base))
 		}
 	}
-	if second := s.secondPlace(); second != nil {
+	if second := secondPlace(s.inv); second != nil {
 		store.Places = append(store.Places, second)
 	}
 	return store, nil
@@ -198,7 +200,7 @@ func rehearsed(r snapshot.Rehearsal) string {
 	return with
 }
 
-// file tells whether an argument names a file rather than a stored snapshot.
+// namesFile tells whether an argument names a file rather than a stored snapshot.
 func namesFile(arg string) bool {
 	if filepath.Base(arg) != arg {
 		return true

@@ -27,6 +27,13 @@ var authorities = [...]string{"ca", "etcd-ca", "front-proxy-ca"}
 
 func (d *Deps) isEtcd(name string) bool { return slices.Contains(d.EtcdCertificates, name) }
 
+// isManaged tells whether kubeadm renews the certificate: of an external etcd it renews
+// none, nor the one that API servers show there.
+func (d *Deps) isManaged(name string) bool {
+	external := d.Facts != nil && d.Facts.Etcd.Topology == "external"
+	return !external || (name != "apiserver-etcd-client" && !d.isEtcd(name))
+}
+
 // renewed wants the certificates of the node (of every node when empty) that
 // match to expire later than before the hop.
 func (d *Deps) renewed(hop, node string, match func(string) bool) check {
@@ -53,7 +60,7 @@ func (d *Deps) renewed(hop, node string, match func(string) bool) check {
 				verdicts[i] = cannotTell("the certificates of %s: %v", n, err)
 				continue
 			}
-			verdicts[i] = certificates(n, was, now, match)
+			verdicts[i] = certificates(n, was, now, func(name string) bool { return d.isManaged(name) && match(name) })
 		}
 		return worst(verdicts)
 	}

@@ -128,8 +128,13 @@ func etcdAlarms(alarms []string) plan.Verdict {
 	return holds()
 }
 
-// etcdMember wants the node's member and its static pod.
+// etcdMember wants the node's member and, where that is one, its static pod.
 func (d *Deps) etcdMember(node string, want cluster.Version) check {
+	external := false
+	if d.Facts != nil {
+		n := d.Facts.Node(node)
+		external = n != nil && n.Role == cluster.EtcdHost
+	}
 	atLeast := func(v cluster.Version) bool { return !v.Less(want) }
 	pod := d.ofNode(node, func(n cluster.Node) plan.Verdict { return staticPod(n, "etcd", atLeast, want) })
 	return func(ctx context.Context) plan.Verdict {
@@ -137,7 +142,7 @@ func (d *Deps) etcdMember(node string, want cluster.Version) check {
 		if err != nil {
 			return cannotTell("etcd's members: %v", err)
 		}
-		if v := memberAt(members, node, want); v.State != plan.Holds {
+		if v := memberAt(members, node, want); external || v.State != plan.Holds {
 			return v
 		}
 		return pod(ctx)

@@ -3,6 +3,8 @@ package inventory
 import (
 	"slices"
 	"time"
+
+	"github.com/kup-project/kup/pkg/cluster"
 )
 
 // DefaultPool is the pool of every node that names none. It exists even where
@@ -49,9 +51,25 @@ func defaultPool() Pool {
 	}
 }
 
+// defaultEtcdMember is what a member of an external etcd starts from. The certificates
+// are those of kubeadm's own guide to external etcd.
+func defaultEtcdMember() EtcdMember {
+	return EtcdMember{
+		Unit: "etcd.service", DataDirectory: "/var/lib/etcd", Endpoint: "127.0.0.1:2379",
+		Certificates: EtcdCertificates{
+			CA:   "/etc/kubernetes/pki/etcd/ca.crt",
+			Cert: "/etc/kubernetes/pki/etcd/healthcheck-client.crt",
+			Key:  "/etc/kubernetes/pki/etcd/healthcheck-client.key",
+		},
+	}
+}
+
 // complete fills the defaults that depend on other fields.
 func (inv *Inventory) complete() {
 	inv.Packages.complete()
+	if inv.Etcd.Topology == External {
+		inv.Etcd.complete(inv.Nodes)
+	}
 	for i := range inv.Nodes {
 		fill(&inv.Nodes[i].Pool, DefaultPool)
 	}
@@ -74,6 +92,20 @@ func (p *Packages) complete() {
 	case Binaries:
 		fill(&p.Binaries.URL, "https://dl.k8s.io/release/{version}/bin/linux/{arch}/{binary}")
 		fill(&p.Binaries.ChecksumURL, "{url}.sha256")
+	}
+}
+
+// complete gives every host of role etcd its member, in the order of the hosts.
+func (e *Etcd) complete(nodes []Node) {
+	fill(&e.Binaries.URL, "https://github.com/etcd-io/etcd/releases/download/{version}/etcd-{version}-linux-{arch}.tar.gz")
+	fill(&e.Binaries.ChecksumURL, "https://github.com/etcd-io/etcd/releases/download/{version}/SHA256SUMS")
+	for _, n := range nodes {
+		if n.Role != cluster.EtcdHost || slices.ContainsFunc(e.Members, func(m EtcdMember) bool { return m.Node == n.Name }) {
+			continue
+		}
+		m := defaultEtcdMember()
+		m.Node = n.Name
+		e.Members = append(e.Members, m)
 	}
 }
 

@@ -136,6 +136,8 @@ func decode(root ast.Node) (*Inventory, map[string]position, *Error) {
 			p.SSH = inv.SSH.clone()
 		case *Pool:
 			*p = defaultPool()
+		case *EtcdMember:
+			*p = defaultEtcdMember()
 		}
 		return v
 	}}

@@ -71,10 +71,14 @@ func schema(t *testing.T) *jsonschema.Schema {
 	d.complete()
 	setDefaults(s, s.Definitions, reflect.ValueOf(d))
 	setDefaults(s.Definitions["Pool"], s.Definitions, reflect.ValueOf(defaultPool()))
+	setDefaults(s.Definitions["EtcdMember"], s.Definitions, reflect.ValueOf(defaultEtcdMember()))
 	setDefaults(s.Definitions["Node"], s.Definitions, reflect.ValueOf(Node{Pool: DefaultPool}))
 	bin := Packages{Manager: Binaries}
 	bin.complete()
 	setDefaults(s.Definitions["BinaryURLs"], s.Definitions, reflect.ValueOf(bin.Binaries))
+	external := Etcd{}
+	external.complete(nil)
+	setDefaults(s.Definitions["EtcdBinaries"], s.Definitions, reflect.ValueOf(external.Binaries))
 	return s
 }
 

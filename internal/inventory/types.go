@@ -209,10 +209,48 @@ const (
 
 // Etcd describes the cluster's store.
 type Etcd struct {
-	// stacked: members are static pods on the control planes. external: members run on hosts of role etcd.
+	// stacked: members are static pods on the control planes. external: members run on hosts of role etcd, as units of systemd.
 	Topology Topology `yaml:"topology"`
+	// With topology: external. What differs from the defaults on hosts of role etcd; a host that is not listed has all of them.
+	Members []EtcdMember `yaml:"members"`
+	// With topology: external. Where etcd's releases come from.
+	Binaries EtcdBinaries `yaml:"binaries"`
 	// Defragment the members once in a run, before anything else of it changes: one at a time, the leader last, never while a member catches up. While its turn lasts a member answers nobody.
 	Defragment bool `yaml:"defragment"`
+}
+
+// EtcdMember is what runs on a host of role etcd.
+type EtcdMember struct {
+	// Host the member runs on: the name of a node of role etcd.
+	Node string `yaml:"node" jsonschema:"required,example=etcd-1"`
+	// Unit of systemd that runs the member.
+	Unit string `yaml:"unit"`
+	// The member's data directory on its host.
+	DataDirectory string `yaml:"dataDirectory"`
+	// Where the member serves clients, host:port, as its own host sees it.
+	Endpoint string `yaml:"endpoint"`
+	// Files on the host that the unit reads, saved before anything changes. The unit's own files and those it names are always saved.
+	Config []string `yaml:"config" jsonschema:"example=/etc/etcd/etcd.conf.yml"`
+	// A client's identity on the host, with which etcd is asked about itself.
+	Certificates EtcdCertificates `yaml:"certificates"`
+}
+
+// EtcdCertificates are files on the member's host.
+type EtcdCertificates struct {
+	// Certificate of the CA that signed the member's.
+	CA string `yaml:"ca"`
+	// Certificate of a client with the rights of root in etcd.
+	Cert string `yaml:"cert"`
+	// Its key.
+	Key string `yaml:"key"`
+}
+
+// EtcdBinaries says where etcd's releases are fetched from, on each member's host.
+type EtcdBinaries struct {
+	// URL of a release's archive (.tar.gz with etcd, etcdctl and etcdutl in it); {version} stands for v3.6.8, {arch} for amd64 or arm64.
+	URL string `yaml:"url"`
+	// URL of a file that lists the archive's SHA-256 beside its name, such as a release's SHA256SUMS.
+	ChecksumURL string `yaml:"checksumURL"`
 }
 
 // Addon is an add-on beyond CoreDNS and kube-proxy.

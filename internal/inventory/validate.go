@@ -33,7 +33,7 @@ func (c *checker) fail(field, problem, fix string) *Error {
 func (c *checker) check() *Error {
 	for _, f := range []func() *Error{
 		func() *Error { return c.ssh("ssh", &c.inv.SSH) },
-		c.nodes, c.pools, c.membership, c.packages, c.kubeadm, c.loadBalancer, c.addons, c.snapshots, c.gates,
+		c.nodes, c.etcd, c.pools, c.membership, c.packages, c.kubeadm, c.loadBalancer, c.addons, c.snapshots, c.gates,
 	} {
 		if bad := f(); bad != nil {
 			return bad

@@ -91,6 +91,8 @@ type hopBuilder struct {
 	stores []store
 	// touched are the nodes with a step.
 	touched map[string]bool
+	// fetched are the releases of etcd that hosts of an external etcd need, in order.
+	fetched map[string][]cluster.Version
 }
 
 func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
@@ -104,8 +106,13 @@ func (b *builder) hop(to cluster.Version) (plan.Hop, error) {
 	if err != nil {
 		return plan.Hop{}, err
 	}
+	external, err := h.externalEtcd()
+	if err != nil {
+		return plan.Hop{}, err
+	}
+	early = append(early, external.before...)
 	control := h.controlPlane()
-	late := together(h.raiseEtcd(false), h.etcdStage())
+	late := together(h.raiseEtcd(false), h.etcdStage(), external.after)
 	stages := slices.Concat(raised, early, control, late, h.workers(), h.addons())
 	if len(stages) > 0 { // nothing else to do is no reason to defragment
 		h.defragments = len(defragment) > 0
@@ -158,6 +165,7 @@ func (b *builder) newHop(to cluster.Version) (*hopBuilder, error) {
 		equipped: map[string]bool{},
 		passed:   map[string]bool{},
 		touched:  map[string]bool{},
+		fetched:  map[string][]cluster.Version{},
 		waiting:  map[string]bool{},
 		stores:   b.state.stores(),
 	}

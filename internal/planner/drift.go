@@ -57,6 +57,7 @@ func Drift(p *plan.Plan, progress func(step string) Progress, now *cluster.Facts
 		}
 	}
 	d.members(p.Facts.Etcd.Members, now.Etcd.Members)
+	d.externalMembers(&p.Facts, now.Etcd.Members)
 	return d.found
 }
 

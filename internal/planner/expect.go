@@ -137,6 +137,8 @@ func effect(h *plan.Hop, s *plan.Step) (key, cluster.Version, bool) {
 		return key{effectControlPlane, s.Node}, h.To, true
 	case s.Kind == plan.KindCommand && s.Args["component"] == plan.ComponentEtcd:
 		return key{effectEtcd, s.Node}, etcdAfter(h, s), true
+	case s.Kind == plan.KindEtcdSwap, s.Kind == plan.KindEtcdReturn:
+		return key{effectEtcd, s.Node}, versionOf(s, "version"), true
 	}
 	return key{}, cluster.Version{}, false
 }

@@ -67,6 +67,12 @@ func play(f *cluster.Facts, h *plan.Hop, s *plan.Step) {
 		}
 	case s.Args["component"] == plan.ComponentEtcd:
 		n.Static("etcd").Version = etcdAfter(h, s)
+	case s.Kind == plan.KindEtcdSwap:
+		for i := range f.Etcd.Members {
+			if m := &f.Etcd.Members[i]; m.Node == s.Node {
+				m.Version = versionOf(s, "version")
+			}
+		}
 	case s.Kind == plan.KindPinEtcd:
 		f.Kubeadm.EtcdImageTag = s.Args["tag"]
 		f.Kubeadm.ConfigDigest += "#"

@@ -42,10 +42,15 @@ func (b *builder) general() []plan.Notice {
 	}
 	cps, members := b.state.controlPlanes(), b.state.members()
 	switch {
+	case len(cps) == 1 && len(b.state.external) > 0:
+		add(true, "there is one control plane: the API is down while its API server restarts, about a minute in every hop; workloads keep running")
 	case len(cps) == 1:
 		add(true, "there is one control plane: the API is down while its API server and its etcd restart, about a minute each in every hop; workloads keep running")
 	case len(members) > 0 && len(members) < 3:
 		add(true, "there are %d etcd members: quorum does not survive the loss of one, so the API is down while each member restarts, about a minute each in every hop; workloads keep running", len(members))
+	}
+	if n := len(b.state.external); n > 0 && n < 3 {
+		add(true, "there are %d external etcd members: quorum does not survive the loss of one, so the API is down while a member restarts; workloads keep running", n)
 	}
 	if len(cps) > 1 {
 		if on := b.endpointOnNode(); on != "" {

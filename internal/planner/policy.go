@@ -33,6 +33,9 @@ type Policy struct {
 	Defragment bool
 
 	Packages Packages
+	// EtcdBinaries says where releases for the members of an external etcd come from.
+	EtcdBinaries EtcdBinaries
+
 	// Offers are the package manager's names of the target versions, from the
 	// repository's listing: v1.34.4 is "1.34.4-1.1". A target without an entry is
 	// refused, except with the manager "binaries", which has no revisions.
@@ -49,12 +52,37 @@ type Policy struct {
 	// restart.
 	LoadBalancer LoadBalancer
 
+	// Snapshots says what else happens to a hop's snapshot.
+	Snapshots Snapshots
+
 	// Measured are durations of earlier runs, which take the place of the catalog's;
 	// zero: none.
 	Measured Measured
 
 	// GateSustain is how long gates must hold, for the estimates only.
 	GateSustain time.Duration
+}
+
+// Snapshots says how a hop's snapshot is taken and kept, for people who review the plan.
+type Snapshots struct {
+	Limit     string // bytes a second at most: 50MiB; empty: as fast as they come
+	Encrypted bool   // wherever it is kept
+	Second    string // the name of the second place; empty: none
+}
+
+// title is what the step says it does.
+func (s Snapshots) title() string {
+	title := "save an etcd snapshot and prove it by restoring it aside"
+	if s.Limit != "" {
+		title += ", at " + s.Limit + " a second at most"
+	}
+	if s.Encrypted {
+		title += "; encrypt it"
+	}
+	if s.Second != "" {
+		title += "; keep it in " + s.Second + ", too"
+	}
+	return title
 }
 
 // Packages says where kubeadm, kubelet and kubectl come from.
@@ -69,6 +97,13 @@ type Packages struct {
 	// {arch} are replaced here; {binary} is left to the step, {url} in
 	// ChecksumURL stands for BinaryURL.
 	BinaryURL   string
+	ChecksumURL string
+}
+
+// EtcdBinaries are URLs of a release's archive and of the list of digests that names it;
+// {version} and {arch} are replaced.
+type EtcdBinaries struct {
+	URL         string
 	ChecksumURL string
 }
 

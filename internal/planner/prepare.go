@@ -18,7 +18,7 @@ const maxPrepare = 16
 // for the nodes that the other stages touch.
 func (h *hopBuilder) prepare() []plan.Stage {
 	line := h.to.Line().String()
-	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", "save an etcd snapshot and prove it by restoring it aside"))
+	snapshot := reads(h.step(plan.KindSnapshot, plan.Prepare, "", "snapshot", "snapshot", h.policy.Snapshots.title()))
 	snapshot.Args["hop"] = line
 	store := h.healthyStore()
 	if h.defragments {
@@ -50,6 +50,9 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	}
 	if len(controlPlanes) > 0 { // one at a time: unpacking images starves the API server and etcd beside it
 		waves = append(waves, plan.Wave{Parallel: 1, Lanes: controlPlanes})
+	}
+	if lanes := h.prepareEtcdHosts(); len(lanes) > 0 { // one at a time: a download takes disk and network from the member
+		waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
 	}
 	if len(workers) > 0 {
 		waves = append(waves, plan.Wave{Parallel: min(len(workers), maxPrepare), Lanes: workers})
@@ -118,7 +121,7 @@ func backupPaths(p Packages) []string {
 // storeGates keeps gates that ask etcd's members out of clusters whose members
 // kup does not see.
 func (h *hopBuilder) storeGates(ids ...plan.GateID) []plan.GateID {
-	if h.facts.Etcd.Topology == "external" || len(h.state.members()) == 0 {
+	if len(h.state.members()) == 0 && len(h.state.external) == 0 {
 		return nil
 	}
 	return ids

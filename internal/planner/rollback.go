@@ -39,8 +39,8 @@ type Evidence struct {
 	Recorded []string
 	// Stored is what etcd has, in the scope hop; nil: it could not be looked at.
 	Stored *cluster.Stored
-	// Snapshot is what was read of the hop's snapshot; nil: nothing.
-	Snapshot *Stored
+	// Saved is what was read of the hop's snapshot, in the scope data; nil: nothing.
+	Saved *Saved
 	// Losses are what each scope would cost. A scope without an entry costs nothing.
 	Losses map[plan.Scope][]plan.Loss
 	// Refused are the scopes that something observed forbids, with the reason.
@@ -94,6 +94,9 @@ func Ways(u Undone, e Evidence, c *catalog.Catalog) []Way {
 // judge asks first for what forbids every way of that scope.
 func (r *rollback) judge(s scopeBack) Way {
 	if why := r.evidence.Refused[s.scope]; why != "" {
+		return Way{Scope: s.scope, Why: why}
+	}
+	if why := r.refusesRestore(); why != "" && s.scope == plan.ScopeData {
 		return Way{Scope: s.scope, Why: why}
 	}
 	w := s.way(r)
@@ -193,6 +196,9 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 		was := *n.Node
 		was.Cordoned = r.before[n.Name].cordoned
 		n.Node = &was
+	}
+	if r.etcd.IsZero() {
+		r.etcd = r.externalBefore()
 	}
 	if r.etcd.IsZero() {
 		_, r.etcd, _ = minor.Etcd(hop.From)

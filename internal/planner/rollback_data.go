@@ -15,9 +15,9 @@ import (
 // ArtefactSnapshot is the hop's snapshot, by the name under which its step records it.
 const ArtefactSnapshot = "snapshot"
 
-// Stored is what was read in the snapshot, and beside it, for a rollback that restores
+// Saved is what was read in the snapshot, and beside it, for a rollback that restores
 // it.
-type Stored struct {
+type Saved struct {
 	// Revision is the snapshot's newest, Live the highest that any member was seen at
 	// since; not below Revision.
 	Revision, Live int64
@@ -31,7 +31,7 @@ type Stored struct {
 const leastBump = 1_000_000_000
 
 // bump is how far the restore raises the revision.
-func (s *Stored) bump() int64 { return max(leastBump, 2*(s.Live-s.Revision)) }
+func (s *Saved) bump() int64 { return max(leastBump, 2*(s.Live-s.Revision)) }
 
 // snapshot is the artefact that is restored.
 func (r *rollback) snapshot() (journal.Artefact, bool) {
@@ -50,10 +50,10 @@ func (r *rollback) dataWay() Way {
 		w.Why = fmt.Sprintf("hop %s has no snapshot", r.line)
 	case !r.catalog.EtcdBumps(r.etcd):
 		w.Why = fmt.Sprintf("etcd %s cannot raise the revision when it restores a snapshot: clients that watch would see revisions go back", r.etcd)
-	case r.evidence.Snapshot == nil:
+	case r.evidence.Saved == nil:
 		w.Why = "the snapshot was not read"
-	case r.evidence.Snapshot.Live < r.evidence.Snapshot.Revision:
-		w.Why = fmt.Sprintf("etcd is at revision %d, below the snapshot's %d: these are not the data that the snapshot was taken of", r.evidence.Snapshot.Live, r.evidence.Snapshot.Revision)
+	case r.evidence.Saved.Live < r.evidence.Saved.Revision:
+		w.Why = fmt.Sprintf("etcd is at revision %d, below the snapshot's %d: these are not the data that the snapshot was taken of", r.evidence.Saved.Live, r.evidence.Saved.Revision)
 	default:
 		w.Why = r.dataNodes()
 	}
@@ -119,7 +119,7 @@ func (r *rollback) movedPackages(node string) []string {
 // dataStages lay the restore out. From the standstill to the start of the API servers
 // nothing asks the API.
 func (r *rollback) dataStages() ([]plan.Stage, error) {
-	d := dataBuilder{rollback: r, stored: r.evidence.Snapshot}
+	d := dataBuilder{rollback: r, from: r.evidence.Saved}
 	d.saved, _ = r.snapshot()
 	d.token = fmt.Sprintf("kup-%s-%d", r.undone.Run, r.policy.Now.Unix())
 	d.onNode = path.Join(onHosts, r.undone.Run, "etcd-"+r.line+".db")
@@ -136,7 +136,7 @@ const onHosts = "/var/lib/kup"
 // dataBuilder lays out one restore.
 type dataBuilder struct {
 	*rollback
-	stored *Stored
+	from   *Saved
 	saved  journal.Artefact
 	onNode string // where the snapshot is on every member's node
 	token  string // of the new etcd cluster
@@ -145,7 +145,7 @@ type dataBuilder struct {
 // tell says what happens, and what it costs.
 func (d *dataBuilder) tell() {
 	d.notice(true, "the API is away from the standstill until the API servers are started again, some minutes; pods that the snapshot knows where they are keep running, and Services keep the endpoints they have")
-	d.notice(true, "etcd goes back to the snapshot of before hop %s, revision %d: what was written since is lost (%d revisions, up to %d). What is lost, and which pods stop, start or move, is listed in the plan", d.line, d.stored.Revision, d.stored.Live-d.stored.Revision, d.stored.Live)
+	d.notice(true, "etcd goes back to the snapshot of before hop %s, revision %d: what was written since is lost (%d revisions, up to %d). What is lost, and which pods stop, start or move, is listed in the plan", d.line, d.from.Revision, d.from.Live-d.from.Revision, d.from.Live)
 	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s", d.aside())
 	if d.evidence.Facts == nil {
 		d.notice(true, "the API does not answer, so no Lease guards this rollback: the fence on every host alone keeps other runs of kup out")

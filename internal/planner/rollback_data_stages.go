@@ -145,12 +145,12 @@ func (d *dataBuilder) restore() []plan.Wave {
 	}
 	members := everywhere(d.state.members(), func(n *nodeState) plan.Lane {
 		s := restoring(d.step(plan.KindRestoreMember, plan.Restore, n.Name, "etcd", "restore-member",
-			fmt.Sprintf("restore the snapshot in place of the member's data, the revision raised by %d", d.stored.bump())))
+			fmt.Sprintf("restore the snapshot in place of the member's data, the revision raised by %d", d.from.bump())))
 		s.Args = d.programs(n)
 		s.Args["snapshot"], s.Args["sha256"] = d.onNode, strings.TrimPrefix(d.saved.Digest, "sha256:")
 		s.Args["dataDir"], s.Args["aside"] = etcdData, d.aside()
 		s.Args["initialCluster"], s.Args["token"] = strings.Join(all, ","), d.token
-		s.Args["bump"] = strconv.FormatInt(d.stored.bump(), 10)
+		s.Args["bump"] = strconv.FormatInt(d.from.bump(), 10)
 		for _, m := range d.peers() {
 			if m.Node == n.Name {
 				s.Args["member"], s.Args["peerURLs"] = d.memberName(m), m.PeerURL
@@ -159,7 +159,7 @@ func (d *dataBuilder) restore() []plan.Wave {
 		return plan.Lane{s}
 	})
 	pods := everywhere(d.state.nodes, func(n *nodeState) plan.Lane {
-		known := d.stored.Pods[n.Name]
+		known := d.from.Pods[n.Name]
 		s := restoring(d.step(plan.KindSandboxes, plan.Restore, n.Name, "pods", "sandboxes",
 			fmt.Sprintf("stop the pods that the snapshot does not know on the node; it knows %d", len(known))))
 		s.Args["unit"], s.Args["socket"], s.Args["grace"] = "kubelet", n.CRISocket, podGrace

@@ -19,8 +19,8 @@ func withSnapshot(u Undone, hop string) Undone {
 	return u
 }
 
-func read(live int64) *Stored {
-	return &Stored{Revision: 4000, Live: live, Pods: map[string][]string{"w-1": {"uid-a", "uid-b"}, "cp-1": {"uid-c"}}}
+func read(live int64) *Saved {
+	return &Saved{Revision: 4000, Live: live, Pods: map[string][]string{"w-1": {"uid-a", "uid-b"}, "cp-1": {"uid-c"}}}
 }
 
 func TestRollbackOfTheData(t *testing.T) {
@@ -39,7 +39,7 @@ func TestRollbackOfTheData(t *testing.T) {
 			p, policy := upgradePlan(t, c, three, nil, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
 			u = withSnapshot(u, "1.34")
-			e := Evidence{Facts: &now, Snapshot: read(tc.live)}
+			e := Evidence{Facts: &now, Saved: read(tc.live)}
 			if tc.blind {
 				e.Facts = nil
 			}
@@ -83,7 +83,7 @@ func TestRollbackOfTheDataLeavesAloneWhatDidNotMove(t *testing.T) {
 	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "1.34/control-plane/cp-2/node")
 	u = withSnapshot(u, "1.34")
-	e := Evidence{Facts: &now, Snapshot: read(4100)}
+	e := Evidence{Facts: &now, Saved: read(4100)}
 	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
 	if err != nil {
 		t.Fatal(err)
@@ -113,8 +113,8 @@ func TestWaysOfTheData(t *testing.T) {
 		"it works":            {func(*Undone, *Evidence) {}, ""},
 		"it works blind":      {func(_ *Undone, e *Evidence) { e.Facts = nil }, ""},
 		"no snapshot":         {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "hop 1.34 has no snapshot"},
-		"not read":            {func(_ *Undone, e *Evidence) { e.Snapshot = nil }, "was not read"},
-		"another store":       {func(_ *Undone, e *Evidence) { e.Snapshot.Live = 1 }, "below the snapshot's 4000"},
+		"not read":            {func(_ *Undone, e *Evidence) { e.Saved = nil }, "was not read"},
+		"another store":       {func(_ *Undone, e *Evidence) { e.Saved.Live = 1 }, "below the snapshot's 4000"},
 		"external":            {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Topology = "external" }, "static pods"},
 		"no backup":           {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node cp-1"},
 		"a node that joined":  {func(u *Undone, _ *Evidence) { u.Plan.Facts.Nodes = u.Plan.Facts.Nodes[:4] }, "node w-2 joined since"},
@@ -134,7 +134,7 @@ func TestWaysOfTheData(t *testing.T) {
 			u = withSnapshot(u, "1.34")
 			facts := copyFacts(t, p.Facts)
 			u.Plan.Facts = facts
-			e := Evidence{Facts: &now, Snapshot: read(4100)}
+			e := Evidence{Facts: &now, Saved: read(4100)}
 			tc.change(&u, &e)
 			w := wayOf(Ways(u, e, c), plan.ScopeData)
 			if (tc.want == "") != w.Open() || !strings.Contains(w.Why, tc.want) {

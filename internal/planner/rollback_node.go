@@ -25,7 +25,8 @@ type openLane struct {
 	crossed  bool // to the etcd minor that the hop brings
 	command  bool // another command of kubeadm's: the kubelet's configuration
 	cordoned bool
-	balanced bool // out of the load balancer
+	balanced bool       // out of the load balancer
+	swap     *plan.Step // of an external etcd's member
 }
 
 // openLanes are the lanes of nodes that changed something; those of prepare, of the
@@ -78,6 +79,8 @@ func (l *openLane) add(s *plan.Step) {
 		l.control = l.control || s.Args["component"] == plan.ComponentControlPlane
 		l.etcd = l.etcd || s.Args["component"] == plan.ComponentEtcd
 		l.command = l.command || s.Args["component"] == ""
+	case plan.KindEtcdSwap:
+		l.swap = s
 	case plan.KindCordon:
 		l.cordoned = true
 	case plan.KindLocal:
@@ -132,6 +135,9 @@ func (r *rollback) nodeWay() Way {
 
 // refuses tells in a sentence why a lane cannot be taken back; empty: it can.
 func (r *rollback) refuses(l openLane) string {
+	if r.external(l.node) {
+		return r.refusesExternal(l)
+	}
 	n := r.node(l.node)
 	if n == nil {
 		return fmt.Sprintf("node %s is not in the cluster any more", l.node)
@@ -220,7 +226,7 @@ func (r *rollback) nodeStages() ([]plan.Stage, error) {
 	}
 	kubelets := of(func(l openLane) bool { return l.stage == plan.ControlPlane && l.cordoned })
 	servers := of(func(l openLane) bool { return l.stage == plan.ControlPlane && !l.cordoned })
-	members := of(func(l openLane) bool { return l.stage == plan.EtcdStage })
+	members := append(of(func(l openLane) bool { return l.stage == plan.EtcdStage }), r.externalBack(lanes)...)
 	var steps []string
 	for _, l := range lanes {
 		steps = append(steps, l.steps...)
@@ -332,7 +338,9 @@ func (r *rollback) lookBack(steps []string) []plan.Stage {
 	gates := append([]plan.GateID{"apiservers-ready", "admission-available"}, r.dnsGates()...)
 	gates = append(gates, r.storeGates("etcd-healthy")...)
 	for _, name := range r.nodes {
-		gates = append(gates, gate("node-ready", name, ""))
+		if !r.external(name) {
+			gates = append(gates, gate("node-ready", name, ""))
+		}
 	}
 	var lane plan.Lane
 	if r.evidence.Facts != nil {

@@ -12,6 +12,7 @@ type state struct {
 	at            cluster.Version // where the next hop starts
 	kubeadmConfig cluster.Version // what kubeadm recorded
 	nodes         []*nodeState
+	external      []*nodeState // hosts with a member of an external etcd; see externalMembers
 	// fresh is true once a whole hop was planned: nothing of the next one can
 	// have been done before the plan.
 	fresh bool
@@ -40,6 +41,7 @@ func newState(f *cluster.Facts) *state {
 			s.nodes = append(s.nodes, newNodeState(f, n))
 		}
 	}
+	s.external = externalMembers(f)
 	return s
 }
 
@@ -96,16 +98,18 @@ func (s *state) members() []*nodeState {
 			out = append(out, n)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *nodeState) int {
-		switch {
-		case a.leader == b.leader:
-			return 0
-		case a.leader:
-			return 1
-		}
-		return -1
-	})
+	slices.SortStableFunc(out, leaderLast)
 	return out
+}
+
+func leaderLast(a, b *nodeState) int {
+	switch {
+	case a.leader == b.leader:
+		return 0
+	case a.leader:
+		return 1
+	}
+	return -1
 }
 
 // pools groups the workers by pool, both in the order of names.

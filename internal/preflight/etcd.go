@@ -19,7 +19,7 @@ func etcdRules() []Rule {
 		{"KUP-046", "etcd can be brought to what the API server needs", Block, "kubernetes cmd/kubeadm/app/constants/constants.go, MinExternalEtcdVersion", checkEtcdMin},
 		{"KUP-047", "every control plane has its etcd member", Block, faq, checkMemberNodes},
 		{"KUP-048", "etcd's store is well below its quota", Block, "https://etcd.io/docs/latest/op-guide/maintenance/#space-quota", checkQuota},
-		{"KUP-049", "etcd runs on the control planes", Block, "what kup cannot snapshot and gate it does not upgrade", checkStacked},
+		{"KUP-049", "an external etcd can be upgraded member by member", Block, "https://etcd.io/docs/latest/op-guide/maintenance/; what kup cannot snapshot and gate it does not upgrade", checkExternal},
 	}
 }
 
@@ -204,14 +204,6 @@ func checkMemberNodes(in Input) []Finding {
 		}
 	}
 	return out
-}
-
-// checkStacked refuses external etcd: no stage of a plan would look after it.
-func checkStacked(in Input) []Finding {
-	if in.Facts.Etcd.Topology != "external" {
-		return nil
-	}
-	return []Finding{{Object: "etcd", Why: "its members run outside the control planes, where kup neither snapshots nor checks them yet", Fix: "upgrade this cluster by hand, or move etcd to the control planes first"}}
 }
 
 func checkQuota(in Input) []Finding {

@@ -205,7 +205,13 @@ func cases() []ruleCase {
 		{"KUP-047", "members unseen", func(in *Input) { in.Facts.Etcd.Members = nil }},
 		{"KUP-047", "a member elsewhere", func(in *Input) { in.Facts.Etcd.Members[2].Node = "" }},
 		{"KUP-048", "nearly full", func(in *Input) { in.Facts.Etcd.Members[0].DBSize = 1900 << 20 }},
-		{"KUP-049", "external", func(in *Input) { in.Facts.Etcd.Topology = "external" }},
+		{"KUP-049", "external, and no host of it in the inventory", func(in *Input) { in.Facts.Etcd.Topology = "external" }},
+		{"KUP-049", "an external member that was not asked", external(func(in *Input, _ *cluster.Node) { in.Facts.Etcd.Members = nil })},
+		{"KUP-049", "an external member elsewhere", external(func(in *Input, _ *cluster.Node) { in.Facts.Etcd.Members[0].Node = "" })},
+		{"KUP-049", "an external host not surveyed", external(func(_ *Input, n *cluster.Node) { n.Host = nil })},
+		{"KUP-049", "a unit that is down", external(func(_ *Input, n *cluster.Node) { n.Host.Etcd.Active = false })},
+		{"KUP-049", "a unit that runs a container", external(func(_ *Input, n *cluster.Node) { n.Host.Etcd.Binary = "/usr/bin/docker" })},
+		{"KUP-049", "no room for a copy of the data", external(func(_ *Input, n *cluster.Node) { n.Host.DiskFree["/var/lib/kup"] = 1 << 20 })},
 		{"KUP-050", "no disruption", func(in *Input) {
 			in.Facts.Budgets = []cluster.Budget{{Namespace: "shop", Name: "db", DesiredHealthy: 3, ExpectedPods: 3}, {Namespace: "shop", Name: "gone"}}
 		}},

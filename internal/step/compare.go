@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/kup-project/kup/pkg/cluster"
@@ -102,6 +103,7 @@ func (r *compare) Run(ctx context.Context, s plan.Step, _ plan.Execution) error 
 		return failed(s, doing, err, "")
 	}
 	result := Compare(before, now, func(node string) bool { return cordonedByRun(r.keeper.artefacts, hop, node) })
+	result.announced((&args{step: s}).lines("restored"))
 	if err := r.keeper.save(ctx, ArtefactResult, hop, result); err != nil {
 		return failed(s, doing, err, "")
 	}
@@ -112,6 +114,16 @@ func (r *compare) Run(ctx context.Context, s plan.Step, _ plan.Execution) error 
 		r.observer.Note(s.ID, "deprecated API in use: "+text)
 	}
 	return nil
+}
+
+// announced gives restarts the cause that a rollback's plan had told of: the restore
+// started these pods, "namespace/name", again.
+func (r *Result) announced(pods []string) {
+	for i := range r.Restarts {
+		if slices.Contains(pods, r.Restarts[i].Pod) {
+			r.Restarts[i].Cause = "it was started again with the snapshot, as the plan said"
+		}
+	}
 }
 
 // Compare tells what became of the pods between two observations. Drained tells

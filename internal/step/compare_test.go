@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,5 +145,13 @@ func TestBaselineAndCompare(t *testing.T) {
 	var damaged *DamagedError
 	if _, err := store.Workloads("1.34"); !errors.As(err, &damaged) {
 		t.Errorf("a changed baseline: %v", err)
+	}
+}
+
+func TestRestartsThatARestoreAnnounced(t *testing.T) {
+	r := Result{Restarts: []Finding{{Pod: "shop/set-0", Cause: "nothing"}, {Pod: "shop/set-1", Cause: "nothing"}}}
+	r.announced([]string{"shop/set-0", "shop/other"})
+	if !strings.Contains(r.Restarts[0].Cause, "with the snapshot") || r.Restarts[1].Cause != "nothing" {
+		t.Errorf("got %+v", r.Restarts)
 	}
 }

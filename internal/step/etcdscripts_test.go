@@ -28,6 +28,7 @@ etcdutl)
 	[ "$3" != --help ] || { cat "$STATE/help"; exit 0; }
 	shift 2
 	fail restore
+	rm -f "$STATE/serving"
 	from=$1 by=0
 	while [ $# -gt 0 ]; do
 		case $1 in --data-dir) to=$2 ;; --bump-revision) by=$2 ;; esac

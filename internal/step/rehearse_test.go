@@ -94,6 +94,11 @@ var rehearseArgs = with(restorableArgs, "hop", "1.34", "bump", "1000000000")
 // rehearsal so.
 func rehearsing(t *testing.T, answer func() (string, error)) *world {
 	t.Helper()
+	return rehearsingOf(t, oneSnapshot{}, answer)
+}
+
+func rehearsingOf(t *testing.T, of oneSnapshot, answer func() (string, error)) *world {
+	t.Helper()
 	var w *world
 	w = newWorld(t, func(argv []string) (string, error) {
 		switch name := scriptName(argv[2]); name {
@@ -105,7 +110,8 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 			return "", exit(3, "") // no copy there yet
 		}
 	})
-	s := &snapshot{snapshots: oneSnapshot{w.artefacts.dir}, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
+	of.dir = w.artefacts.Dir()
+	s := &snapshot{snapshots: of, keeper: keeper{artefacts: w.artefacts, hosts: w.Hosts}, observer: w.observer}
 	step := plan.Step{ID: "1.34/prepare/snapshot", Kind: plan.KindSnapshot, Args: map[string]string{"hop": "1.34"}}
 	if err := s.Run(t.Context(), step, plan.Execution{}); err != nil {
 		t.Fatal(err)
@@ -113,17 +119,27 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 	return w
 }
 
-type oneSnapshot struct{ dir string }
+// oneSnapshot saves the same in a directory; sealed: as if it were encrypted.
+type oneSnapshot struct {
+	dir    string
+	sealed *Rehearsal
+}
 
 func (o oneSnapshot) Snapshot(_ context.Context, hop string, _ func(int64)) (Snapshot, error) {
 	path := filepath.Join(o.dir, "etcd-"+hop+".db")
+	if o.sealed != nil {
+		path += encryptedSuffix
+	}
 	err := os.WriteFile(path, []byte("snapshot"), 0o600)
 	digest, digestErr := fileDigest(path)
-	sum := strings.TrimPrefix(digest, "sha256:")
-	return Snapshot{
-		Path: path, Stored: sum, SHA256: sum, Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
+	s := Snapshot{
+		Path: path, Stored: strings.TrimPrefix(digest, "sha256:"), SHA256: strings.TrimPrefix(digest, "sha256:"), Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
 		HashRevision: 12, CompactRevision: 5, Hash: 77,
-	}, errors.Join(err, digestErr)
+	}
+	if o.sealed != nil {
+		s.SHA256, s.Encrypted, s.Rehearsed = "of what is in it", true, *o.sealed
+	}
+	return s, errors.Join(err, digestErr)
 }
 
 func TestRehearse(t *testing.T) {
@@ -141,6 +157,27 @@ func TestRehearse(t *testing.T) {
 	}
 	if done, err := r.Done(t.Context(), s); !done || err != nil {
 		t.Errorf("done: %t, %v", done, err)
+	}
+}
+
+// An encrypted snapshot cannot be restored aside any more: what counts is how that went
+// while it was plain, and on another machine, that it is not known.
+func TestRehearsalOfAnEncryptedSnapshot(t *testing.T) {
+	s := aStep(plan.KindRehearse, rehearseArgs)
+	before := Rehearsal{With: "image r/etcd:1 on cp-1", Version: "3.5.24", Revision: 14, Keys: 5}
+	for name, want := range map[string]Rehearsal{"here": before, "elsewhere": {Instead: "it is encrypted, and what was found when it was taken is not here"}} {
+		w := rehearsingOf(t, oneSnapshot{sealed: &before}, func() (string, error) { return "", errors.New("a node was asked to restore what it cannot read") })
+		if name == "elsewhere" {
+			if err := os.Remove(filepath.Join(w.artefacts.Dir(), snapshotFacts+"-1.34.json")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.runner(plan.KindRehearse).Run(t.Context(), s, attempt(s, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok, err := Rehearsed(w.artefacts, "1.34"); err != nil || !ok || got != want {
+			t.Errorf("%s: %+v %t %v", name, got, ok, err)
+		}
 	}
 }
 
@@ -173,7 +210,8 @@ func TestRehearsalsThatFail(t *testing.T) {
 }
 
 func TestBench(t *testing.T) {
-	snap, err := oneSnapshot{t.TempDir()}.Snapshot(t.Context(), "x", nil)
+	dir := t.TempDir()
+	snap, err := oneSnapshot{dir: dir}.Snapshot(t.Context(), "1.34", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

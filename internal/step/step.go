@@ -111,10 +111,14 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindDrain:         &drain{drainer: d.Drainer, observer: d.Observer},
 		plan.KindUncordon:      &uncordon{schedule: d.Schedule, artefacts: d.Artefacts, observer: d.Observer},
 		plan.KindLocal:         &local{local: d.Local, observer: d.Observer},
+		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 		plan.KindCompare:       &compare{observation: observe, observer: d.Observer},
 		plan.KindFiles:         &files{executions: x},
 		plan.KindUnit:          &unit{executions: x},
 		plan.KindRejoin:        &rejoin{executions: x, members: d.Members, membership: d.Membership, hashes: d.Hashes, every: joinEvery, patience: backTimeout},
+		plan.KindEtcdFetch:     &etcdFetch{executions: x},
+		plan.KindEtcdSwap:      &etcdSwap{executions: x},
+		plan.KindEtcdReturn:    &etcdReturn{executions: x},
 		plan.KindPinEtcd:       &pinEtcd{tag: d.EtcdTag, observer: d.Observer},
 		plan.KindUnpinEtcd:     &pinEtcd{tag: d.EtcdTag, takesOut: true, observer: d.Observer},
 		plan.KindDefragment:    &defragment{members: d.Defragmenter, observer: d.Observer},
@@ -123,6 +127,5 @@ func New(d Deps) map[plan.Kind]Runner {
 		plan.KindSandboxes:     &sandboxes{executions: x},
 		plan.KindRevision:      &revision{revisions: d.Revisions, observer: d.Observer},
 		plan.KindReopen:        &reopen{undone: d.Undone},
-		plan.KindObjects:       &objects{api: d.Returner, keeper: keeper, observer: d.Observer},
 	}
 }

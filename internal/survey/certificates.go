@@ -20,11 +20,11 @@ func Certificates(ctx context.Context, h remote.Host) ([]cluster.Certificate, er
 	return list, err
 }
 
-// certificates also tells whether a CA is kept elsewhere.
-func certificates(ctx context.Context, v *visit) ([]cluster.Certificate, bool, error) {
+// certificates also names the CAs whose keys are kept elsewhere.
+func certificates(ctx context.Context, v *visit) ([]cluster.Certificate, map[string]bool, error) {
 	output, err := v.script(ctx, "certificates", certificatesScript)
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	p := parts(output)
 	external := map[string]bool{}
@@ -41,16 +41,16 @@ func certificates(ctx context.Context, v *visit) ([]cluster.Certificate, bool, e
 		}
 		block, _ := pem.Decode([]byte(text))
 		if block == nil {
-			return nil, false, fmt.Errorf("%s: certificate %s is not in PEM form", v.host, file)
+			return nil, nil, fmt.Errorf("%s: certificate %s is not in PEM form", v.host, file)
 		}
 		parsed, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, false, fmt.Errorf("%s: certificate %s: %w", v.host, file, err)
+			return nil, nil, fmt.Errorf("%s: certificate %s: %w", v.host, file, err)
 		}
 		out = append(out, cluster.Certificate{Name: strings.ReplaceAll(file, "/", "-"), NotAfter: parsed.NotAfter.UTC(), External: external[signer(file)]})
 	}
 	slices.SortFunc(out, func(a, b cluster.Certificate) int { return strings.Compare(a.Name, b.Name) })
-	return out, len(external) > 0, nil
+	return out, external, nil
 }
 
 // signer is the CA that kubeadm has sign a certificate.

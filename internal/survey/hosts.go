@@ -51,6 +51,9 @@ func (s *survey) hosts(ctx context.Context, giveUp func()) error {
 				giveUp()
 				return hostCtx.Err()
 			}
+			if unit, external := s.in.EtcdHosts[n.Name]; external && n.Role == cluster.EtcdHost {
+				return s.etcdHost(hostCtx, n, h, unit)
+			}
 			return s.host(hostCtx, n, h)
 		})
 	}
@@ -64,7 +67,7 @@ func (s *survey) hosts(ctx context.Context, giveUp func()) error {
 		return &UnreachableError{Failed: s.unreachable}
 	}
 	slices.SortStableFunc(s.facts.Nodes, func(a, b cluster.Node) int {
-		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name)) // "control-plane" sorts before "worker"
+		return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Name, b.Name)) // "control-plane" sorts before "etcd" and "worker"
 	})
 	return nil
 }
@@ -73,13 +76,20 @@ func (s *survey) hosts(ctx context.Context, giveUp func()) error {
 // workers into their pools.
 func (s *survey) addHosts() {
 	for name := range s.in.Hosts {
-		if s.facts.Node(name) == nil {
-			s.facts.Nodes = append(s.facts.Nodes, cluster.Node{Name: name, Role: cluster.Worker})
+		if s.facts.Node(name) != nil {
+			continue
 		}
+		role := cluster.Worker
+		if _, external := s.in.EtcdHosts[name]; external {
+			role = cluster.EtcdHost
+		}
+		s.facts.Nodes = append(s.facts.Nodes, cluster.Node{Name: name, Role: role})
 	}
 	for i := range s.facts.Nodes {
 		n := &s.facts.Nodes[i]
-		n.Pool = s.in.Pools[n.Name]
+		if n.Role != cluster.EtcdHost {
+			n.Pool = s.in.Pools[n.Name]
+		}
 	}
 }
 
@@ -137,9 +147,14 @@ func (s *survey) read(ctx context.Context, n *cluster.Node, v *visit) error {
 		n.Role = cluster.ControlPlane
 	}
 	if n.Role == cluster.ControlPlane {
-		if found.host.Certificates, found.host.ExternalCA, err = certificates(ctx, v); err != nil {
+		var keyless map[string]bool
+		if found.host.Certificates, keyless, err = certificates(ctx, v); err != nil {
 			return err
 		}
+		if s.facts.Etcd.Topology == "external" {
+			delete(keyless, "etcd/ca") // kubeadm renews nothing of an external etcd
+		}
+		found.host.ExternalCA = len(keyless) > 0
 	}
 	n.Host = &found.host
 	if managed := s.in.Settings.Manager == "apt" || s.in.Settings.Manager == "dnf"; managed && len(found.host.Packages) == 0 {

@@ -51,6 +51,9 @@ type Input struct {
 	Leave func(node string)
 	// Pools are the workers' pools by node name.
 	Pools map[string]string
+	// EtcdHosts are those of Hosts that are no nodes but run a member of an external
+	// etcd, and what each runs.
+	EtcdHosts map[string]EtcdUnit
 	// Etcd connects to the store of a cluster as the API describes it. A nil store is
 	// one that is not reached; an error ends the survey. Nil: not reached.
 	Etcd func(ctx context.Context, f cluster.Etcd) (Etcd, error)

@@ -81,7 +81,7 @@ func (h *host) visit(scripts []string) remote.Result {
 func scriptName(text string) string {
 	return map[string]string{
 		visitScript: "visit", hostScript: "host", certificatesScript: "certificates", startupScript: "startup", hostStateScript: "hoststate",
-		editsScript: "edits", aptScript: "apt", dnfScript: "dnf",
+		etcdHostScript: "etcdhost", editsScript: "edits", aptScript: "apt", dnfScript: "dnf",
 	}[text]
 }
 
@@ -337,8 +337,8 @@ func TestCertificatesOfAnExternalCA(t *testing.T) {
 	h := recorded(t, "cp-2")
 	h.output["certificates"] = strings.Replace(h.output["certificates"], "#kup:part ca etcd/ca\npresent", "#kup:part ca etcd/ca\nabsent", 1)
 	list, external, err := certificates(t.Context(), &visit{host: h})
-	if err != nil || !external {
-		t.Fatalf("%t %v", external, err)
+	if err != nil || len(external) != 1 || !external["etcd/ca"] {
+		t.Fatalf("%v %v", external, err)
 	}
 	for _, c := range list {
 		if want := strings.HasPrefix(c.Name, "etcd-") || c.Name == "apiserver-etcd-client"; c.External != want {

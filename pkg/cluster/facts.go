@@ -120,6 +120,22 @@ type Host struct {
 	ImageDiskUsedPercent int `json:"imageDiskUsedPercent,omitempty"`
 	// PatchesPresent is true when the inventory's patches directory exists there.
 	PatchesPresent bool `json:"patchesPresent,omitempty"`
+	// Etcd is the member of an external etcd that runs there; nil on other hosts.
+	Etcd *EtcdUnit `json:"etcd,omitempty"`
+}
+
+// EtcdUnit is a member of an external etcd as its host sees it: a unit of systemd.
+type EtcdUnit struct {
+	Unit   string `json:"unit"` // etcd.service
+	Active bool   `json:"active"`
+	// Binary is the program that the unit starts; Version is what that file says it
+	// is, which a restart would start.
+	Binary        string  `json:"binary"`
+	Version       Version `json:"version"`
+	DataDirectory string  `json:"dataDirectory"`
+	DataSize      int64   `json:"dataSize,omitempty"` // bytes
+	// Files are the unit's own and those it reads, by path.
+	Files []string `json:"files,omitempty"`
 }
 
 // Package is an installed package.
@@ -179,7 +195,7 @@ const EtcdNearlyFull = 80
 type Member struct {
 	ID        string  `json:"id"` // hexadecimal
 	Name      string  `json:"name"`
-	Node      string  `json:"node,omitempty"` // the node it runs on, when stacked
+	Node      string  `json:"node,omitempty"` // the node, or the host of role etcd, it runs on
 	PeerURL   string  `json:"peerURL"`
 	ClientURL string  `json:"clientURL"`
 	Version   Version `json:"version"`
@@ -257,6 +273,17 @@ func (f *Facts) Node(name string) *Node {
 		}
 	}
 	return nil
+}
+
+// EtcdHosts are the hosts of role etcd, those of an external etcd.
+func (f *Facts) EtcdHosts() []*Node {
+	var out []*Node
+	for i := range f.Nodes {
+		if f.Nodes[i].Role == EtcdHost {
+			out = append(out, &f.Nodes[i])
+		}
+	}
+	return out
 }
 
 // OldestAPIServer is the version of the oldest API server; zero when none can be seen.

@@ -20,7 +20,16 @@ func TestPurePackages(t *testing.T) {
 		"k8s.io/client-go/":       "the Kubernetes API is reached through internal/kube only",
 		"go.etcd.io/etcd/client/": "etcd is reached through internal/etcd only",
 		"golang.org/x/crypto/ssh": "hosts are reached through internal/remote only",
+		"filippo.io/age":          "snapshots are sealed by internal/snapshot only",
+		"github.com/minio/":       "places are reached by internal/snapshot only",
 		"os/exec":                 "programs are started by internal/remote and internal/step only",
+	}
+	for _, pkg := range []string{"internal/snapshot"} { // it reaches places, and no cluster
+		for _, dep := range deps(t, module+pkg) {
+			if strings.HasPrefix(dep, module) && dep != module+pkg || strings.HasPrefix(dep, "k8s.io/") || strings.HasPrefix(dep, "go.etcd.io/") || strings.HasPrefix(dep, "golang.org/x/crypto/ssh") {
+				t.Errorf("%s depends on %s: it keeps files; the CLI brings etcd and the hosts", pkg, dep)
+			}
+		}
 	}
 	for _, pkg := range []string{"pkg/plan", "pkg/cluster", "internal/catalog", "internal/planner", "internal/preflight", "internal/manifest", "internal/roundtrip", "internal/engine"} {
 		t.Run(pkg, func(t *testing.T) {

@@ -222,7 +222,10 @@ func (k Kind) known() bool {
 		KindDeliver,
 		KindStandstill,
 		KindSandboxes,
-		KindRevision:
+		KindRevision,
+		KindEtcdFetch,
+		KindEtcdSwap,
+		KindEtcdReturn:
 		return true
 	}
 	return false

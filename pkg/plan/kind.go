@@ -93,7 +93,8 @@ const (
 	// and restore). Args: argv. Truth: the journal.
 	KindLocal Kind = "local"
 	// KindCompare compares the workloads with the hop's baseline and reports
-	// restarts, moves and users of deprecated APIs. Cluster step. Args: hop.
+	// restarts, moves and users of deprecated APIs. Cluster step. Args: hop, restored (\n
+	// separated "namespace/name" of pods that a rollback started again as announced).
 	KindCompare Kind = "compare"
 
 	// KindFiles puts files of a node's backup back. Args: archive (path on the node,

@@ -32,6 +32,8 @@ type Scenario struct {
 	Summary string
 
 	controlPlanes, workers int
+	// externalEtcd is on how many hosts of their own etcd runs; zero: on the control planes.
+	externalEtcd int
 	// from is the minor it starts with; empty: defaultFrom.
 	from string
 	// etcd is the release of etcd it starts with; empty: one from which the way is safe.
@@ -71,6 +73,14 @@ func Scenarios() []Scenario {
 			controlPlanes: 3, workers: 2, run: runCrash,
 		},
 		{
+			Name: "rollback-hop-keep", Summary: "three control planes and two workers: a complete hop goes back under traffic, etcd stays; what was written meanwhile is equal, and a field that the older minor lacks keeps it from going unasked",
+			controlPlanes: 3, workers: 2, from: "1.34", run: runRollbackHopKeep,
+		},
+		{
+			Name: "rollback-crash", Summary: "the same, kup killed in an add-on's step, a package that goes back and an API server's manifest, and resumed each time: the same end",
+			controlPlanes: 3, workers: 2, from: "1.34", run: runRollbackCrash,
+		},
+		{
 			Name: "faults", Summary: "three control planes and two workers: SSH, power, packages and budgets fail; kup waits or stops with a hint, then goes on",
 			controlPlanes: 3, workers: 2, run: runFaults,
 		},
@@ -87,6 +97,14 @@ func Scenarios() []Scenario {
 			controlPlanes: 3, workers: 2, etcd: edgeEtcd, run: runEtcdEdge,
 		},
 		{
+			Name: "external-etcd", Summary: "three external etcd members, two control planes and a worker, Kubernetes and etcd one minor up, judged as hop; then, on a cluster made anew, a member that refuses to start stops the stage in quorum, goes back, and the run goes on",
+			controlPlanes: 2, workers: 1, externalEtcd: 3, run: runExternalEtcd,
+		},
+		{
+			Name: "rollback-hop-restore", Summary: "three control planes and two workers, one minor up, taken back by restoring the snapshot: stopped in the etcd stage, and complete with every API server dead; what is lost is what was announced",
+			controlPlanes: 3, workers: 2, run: runRollbackHopRestore,
+		},
+		{
 			Name: "preflight", Summary: "defects of every family are planted one after the other: each is found, with its rule, object and fix, and gone once mended",
 			controlPlanes: 1, workers: 2, run: runPreflight,
 		},
@@ -97,6 +115,10 @@ func Scenarios() []Scenario {
 		{
 			Name: "drain-sim", Summary: "five situations of drains are planted one after the other: what the simulation predicts is what the drains then do",
 			controlPlanes: 1, workers: 3, run: runDrainSim,
+		},
+		{
+			Name: "snapshot", Summary: "snapshots plain and encrypted are proven, a corrupted, a truncated and a foreign one refused, and a good one restored by hand into a fresh lab",
+			controlPlanes: 1, workers: 1, run: runSnapshots,
 		},
 		{
 			Name: "rollback-node", Summary: "three control planes and two workers: an API server, an etcd member and a kubelet fail at the new version; each node goes back, and the run goes on when the cause is removed",

@@ -107,7 +107,7 @@ func (e *env) openLab(ctx context.Context) error {
 	}
 	spec := node.Spec{
 		Name: name, ControlPlanes: e.scenario.controlPlanes, Workers: e.scenario.workers,
-		Kubernetes: e.from, Etcd: e.scenario.etcd, Minors: e.path, Cleanup: !e.options.KeepLab,
+		ExternalEtcd: e.scenario.externalEtcd, Kubernetes: e.from, Etcd: e.scenario.etcd, Minors: e.path, Cleanup: !e.options.KeepLab,
 	}
 	if e.options.ControlPlanes > 0 {
 		spec.ControlPlanes = e.options.ControlPlanes

@@ -44,6 +44,13 @@ func (e *env) askHosts(ctx context.Context) (map[string]hostFacts, error) {
 		}
 		out[n.Name] = f
 	}
+	for _, n := range e.lab.EtcdHosts() {
+		version, err := e.externalVersion(ctx, n.Name)
+		if err != nil {
+			return nil, fmt.Errorf("ask host %s: %w", n.Name, err)
+		}
+		out[n.Name] = hostFacts{Static: map[string]string{"etcd": version}}
+	}
 	return out, nil
 }
 
@@ -68,7 +75,14 @@ func (e *env) askHost(ctx context.Context, n node.Node) (hostFacts, error) {
 	if n.Role != node.RoleControlPlane {
 		return f, nil
 	}
+	external := len(e.lab.EtcdHosts()) > 0
+	if external {
+		delete(f.Certificates, "/etc/kubernetes/pki/apiserver-etcd-client.crt") // kubeadm does not renew it then
+	}
 	for _, name := range staticPods {
+		if external && name == "etcd" {
+			continue
+		}
 		if f.Static[name], err = e.staticVersion(ctx, n.Name, name); err != nil {
 			return f, err
 		}

@@ -261,6 +261,9 @@ func serverFaults() []faultKind {
 		{FaultKind{"apiserver-gone HOST", "the API server takes no connection"}, member(func(c *Cluster, name string) error {
 			return c.servers[name].hide(true)
 		})},
+		{FaultKind{"apiserver-dead HOST", "the API server takes no connection until its host starts it anew"}, member(func(c *Cluster, name string) error {
+			return c.servers[name].die()
+		})},
 		{FaultKind{"apiserver-back HOST", "it does again"}, member(func(c *Cluster, name string) error {
 			return c.servers[name].hide(false)
 		})},

@@ -118,6 +118,17 @@ func (s *server) hide(hidden bool) error {
 	return s.apply(context.Background())
 }
 
+// die takes the server off the network until its host starts it again.
+func (s *server) die() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hidden = false
+	if p := s.process.Load(); p != nil {
+		p.Kill()
+	}
+	return nil
+}
+
 // serves tells whether the server takes requests.
 func (s *server) serves() bool {
 	p := s.process.Load()

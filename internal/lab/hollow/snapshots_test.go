@@ -77,7 +77,7 @@ func TestSnapshotsByHand(t *testing.T) {
 	configure(t, c, "snapshots: {keep: 2, limit: 50MiB, second: {directory: ./second}}")
 	name, file := savedName(t, c)
 	wantSays(t, kup(t, c, 0, "snapshot", "list"), name, "second")
-	wantSays(t, kup(t, c, 0, "snapshot", "verify", name), "Good: "+name, "compared with the 3 members", "Restore rehearsed with image registry.k8s.io/etcd:", "on cp-1.", "second: whole")
+	wantSays(t, kup(t, c, 0, "snapshot", "verify", name), "Good: "+name, "compared with the 3 members", "second: whole", "Restore rehearsed with image registry.k8s.io/etcd:3.5.33-0 on cp-")
 	wantSays(t, kup(t, c, 0, "snapshot", "verify", file, "--offline"), "Good: ", "--offline")
 
 	content, err := os.ReadFile(file)
@@ -172,7 +172,7 @@ func TestHopKeepsItsSnapshotEncrypted(t *testing.T) {
 	configure(t, c, "snapshots: {second: {directory: ./second}, recipients: ["+newIdentity(t, c, "identity")+"]}")
 	r := hollow.Dial(c.Dir())
 	inject(t, r, hollow.Fault{Name: "repository-gone", Host: "w-1"})
-	wantSays(t, kup(t, c, 4, "apply", "--to", "v1.34", "--yes", "--accept-notices"), "encrypted for 1 recipient(s)", "second, too", "restored by etcd")
+	wantSays(t, kup(t, c, 4, "apply", "--to", "v1.34", "--yes", "--accept-notices"), "; encrypt it; keep it in ", "encrypted for 1 recipient(s)", "second, too", "restored by etcd 3.5.33, image registry.k8s.io/etcd:3.5.33-0 on cp-1")
 	inject(t, r, hollow.Fault{Name: "repository-back", Host: "w-1"})
 	runs, err := filepath.Glob(filepath.Join(c.Dir(), "state/kup/*/*/etcd-1.34.db*"))
 	if err != nil || len(runs) != 2 || !strings.HasSuffix(runs[0], ".db.age") || !strings.HasSuffix(runs[1], ".db.age.json") {

@@ -52,7 +52,7 @@ func (l *Lab) PowerOn(ctx context.Context, machine string) error {
 	if _, err := docker(ctx, "start", name); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(l.state.Topology.Nodes, func(n Node) bool { return n.Name == machine }) {
+	if !slices.ContainsFunc(l.state.Topology.machines(), func(n Node) bool { return n.Name == machine }) {
 		return nil
 	}
 	return booted(ctx, name)

@@ -103,7 +103,7 @@ func (u *bringUp) initCluster(ctx context.Context, n Node) error {
 	}
 	return u.kubeadm(ctx, n, "init", "init.yaml", map[string]any{
 		"Cluster": u.spec.Name, "Version": u.lab.state.Version, "EtcdTag": tag, "CgroupDriver": driver,
-		"PodCIDR": podCIDR, "ServiceCIDR": serviceCIDR,
+		"PodCIDR": podCIDR, "ServiceCIDR": serviceCIDR, "EtcdHosts": u.lab.state.Topology.Etcd,
 	}, "--upload-certs")
 }
 
@@ -267,7 +267,7 @@ func allReady(list []byte, want int) error {
 func (u *bringUp) writeInventory(context.Context) error {
 	t := u.lab.state.Topology
 	text, err := render("kup.yaml", map[string]any{
-		"Lab": u.spec.Name, "User": artifact.SSHUser, "Depot": t.Depot, "Bastion": t.Bastion, "Nodes": t.Nodes,
+		"Lab": u.spec.Name, "User": artifact.SSHUser, "Depot": t.Depot, "Bastion": t.Bastion, "Nodes": t.machines(), "EtcdHosts": t.Etcd,
 	})
 	if err != nil {
 		return err

@@ -137,6 +137,9 @@ func (l *Lab) Served() []string { return slices.Clone(l.state.Served) }
 // Nodes are the cluster's machines, control planes first.
 func (l *Lab) Nodes() []Node { return slices.Clone(l.state.Topology.Nodes) }
 
+// EtcdHosts are the hosts of an external etcd; none where etcd is on the control planes.
+func (l *Lab) EtcdHosts() []Node { return slices.Clone(l.state.Topology.Etcd) }
+
 // Kubeconfig is the path of an administrator's kubeconfig that goes through the
 // load balancer.
 func (l *Lab) Kubeconfig() string { return filepath.Join(l.dir, "admin.conf") }

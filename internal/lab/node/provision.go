@@ -11,16 +11,18 @@ import (
 // startNodes starts the nodes' containers and waits for systemd in each.
 func (u *bringUp) startNodes(ctx context.Context) error {
 	t := &u.lab.state.Topology
-	err := eachNode(ctx, t.Nodes, 4, "start nodes", u.startNode)
+	err := eachNode(ctx, t.machines(), 4, "start nodes", u.startNode)
 	if err != nil {
 		return err
 	}
-	for i, n := range t.Nodes {
-		id, err := docker(ctx, "inspect", "--format", "{{.Id}}", u.lab.container(n.Name))
-		if err != nil {
-			return err
+	for _, machines := range [][]Node{t.Nodes, t.Etcd} {
+		for i, n := range machines {
+			id, err := docker(ctx, "inspect", "--format", "{{.Id}}", u.lab.container(n.Name))
+			if err != nil {
+				return err
+			}
+			machines[i].ContainerID = id
 		}
-		t.Nodes[i].ContainerID = id
 	}
 	return u.lab.save()
 }
@@ -42,7 +44,7 @@ func (u *bringUp) startNode(ctx context.Context, n Node) error {
 	if _, err := os.Stat("/lib/modules"); err == nil {
 		args = append(args, "--volume", "/lib/modules:/lib/modules:ro")
 	}
-	for _, other := range t.Nodes {
+	for _, other := range t.machines() {
 		if other.Name != n.Name {
 			args = append(args, "--add-host", other.Name+":"+other.IP)
 		}

@@ -48,7 +48,7 @@ func TestTemplates(t *testing.T) {
 		"Lab": "dev", "User": "ops", "Dir": "/state/dev", "Cluster": "dev", "Version": "v1.33.13", "EtcdTag": "3.5.33-0",
 		"CgroupDriver": "cgroupfs", "PodCIDR": podCIDR, "ServiceCIDR": serviceCIDR, "Port": apiPort, "Endpoint": lay.endpoint(),
 		"Token": "abcdef.0123456789abcdef", "CertificateKey": "00ff", "CAHash": "sha256:00", "Pause": "registry.k8s.io/pause:3.10",
-		"SystemdCgroup": false, "Depot": lay.Depot, "Bastion": lay.Bastion, "Nodes": lay.Nodes, "ControlPlanes": lay.controlPlanes(),
+		"SystemdCgroup": false, "Depot": lay.Depot, "Bastion": lay.Bastion, "Nodes": lay.Nodes, "ControlPlanes": lay.controlPlanes(), "EtcdHosts": lay.Etcd,
 	}
 	for _, tc := range []struct {
 		template, golden string

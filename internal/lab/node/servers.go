@@ -23,7 +23,7 @@ const (
 // startServers starts the machines that are not nodes: the depot of packages
 // and images, the load balancer, the bastion.
 func (u *bringUp) startServers(ctx context.Context) error {
-	if err := u.lab.writeDepotConfig(u.bundles); err != nil {
+	if err := u.lab.writeDepotConfig(u.bundles, u.etcd); err != nil {
 		return err
 	}
 	t := u.lab.state.Topology
@@ -86,9 +86,9 @@ func (u *bringUp) startServer(ctx context.Context, s server) error {
 	return err
 }
 
-// writeDepotConfig publishes the releases' packages and images, and what was
+// writeDepotConfig publishes the releases' packages and images, those of etcd, and what was
 // imported into the lab since.
-func (l *Lab) writeDepotConfig(bundles []artifact.Bundle) error {
+func (l *Lab) writeDepotConfig(bundles []artifact.Bundle, etcd []artifact.EtcdRelease) error {
 	inStore := func(p string) string { return path.Join(depotStore, strings.TrimPrefix(p, l.state.Store)) }
 	c := depot.Config{Files: map[string]string{}}
 	for _, b := range bundles {
@@ -96,6 +96,9 @@ func (l *Lab) writeDepotConfig(bundles []artifact.Bundle) error {
 		for _, image := range b.Images {
 			c.Images = append(c.Images, inStore(image))
 		}
+	}
+	for _, r := range etcd {
+		c.Files[r.URLPath()] = inStore(r.Dir)
 	}
 	return l.saveDepotConfig(c)
 }

@@ -13,6 +13,7 @@ import (
 const (
 	RoleControlPlane = "control-plane"
 	RoleWorker       = "worker"
+	RoleEtcd         = "etcd" // a host of an external etcd, which is no node
 )
 
 // Spec is the lab that is wanted.
@@ -21,6 +22,9 @@ type Spec struct {
 	Name string
 	// ControlPlanes is 1 to 7, Workers 0 to 50; both zero means 3 and 2.
 	ControlPlanes, Workers int
+	// ExternalEtcd is on how many hosts of their own etcd runs, as a unit of systemd: 1,
+	// 3 or 5. Zero: on the control planes.
+	ExternalEtcd int
 	// Kubernetes is what the cluster starts with: a minor ("1.33") or a release
 	// ("v1.33.13"). Default "1.33".
 	Kubernetes string
@@ -81,6 +85,9 @@ func (s Spec) validate() (minor string, err error) {
 	if s.Workers < 0 || s.Workers > maxWorkers {
 		return "", fmt.Errorf("%d workers: a lab has 0 to %d", s.Workers, maxWorkers)
 	}
+	if n := s.ExternalEtcd; n != 0 && n != 1 && n != 3 && n != 5 {
+		return "", fmt.Errorf("%d hosts of an external etcd: use 1, 3 or 5, or none", n)
+	}
 	if s.Etcd != "" && !etcdRE.MatchString(s.Etcd) {
 		return "", fmt.Errorf("etcd %q is not a version such as 3.5.33", s.Etcd)
 	}
@@ -130,7 +137,7 @@ func (s Spec) served(starting string) ([]string, error) {
 // Node is one machine of the lab.
 type Node struct {
 	Name        string `json:"name"`
-	Role        string `json:"role"` // RoleControlPlane or RoleWorker
+	Role        string `json:"role"` // RoleControlPlane, RoleWorker or RoleEtcd
 	IP          string `json:"ip"`
 	ContainerID string `json:"containerID,omitempty"`
 	// PodCIDR is what the bridge plugin gives out on the node.
@@ -149,6 +156,8 @@ type topology struct {
 	LoadBalancer string `json:"loadBalancer"`
 	Bastion      string `json:"bastion"`
 	Nodes        []Node `json:"nodes"`
+	// Etcd are the hosts of an external etcd.
+	Etcd []Node `json:"etcd,omitempty"`
 }
 
 const (
@@ -160,6 +169,7 @@ const (
 	hostLoadBalancer  = 3
 	hostBastion       = 4
 	hostControlPlanes = 11
+	hostEtcd          = 21
 	hostWorkers       = 31
 )
 
@@ -188,6 +198,9 @@ func layOut(s Spec, subnet netip.Prefix) topology {
 	for i := range s.Workers {
 		add(fmt.Sprintf("w-%d", i+1), RoleWorker, hostWorkers+i)
 	}
+	for i := range s.ExternalEtcd {
+		t.Etcd = append(t.Etcd, Node{Name: fmt.Sprintf("etcd-%d", i+1), Role: RoleEtcd, IP: at(hostEtcd + i)})
+	}
 	last := len(t.Nodes) - 1
 	if s.Workers > 0 {
 		t.Nodes[last].BehindBastion = true
@@ -199,6 +212,9 @@ func layOut(s Spec, subnet netip.Prefix) topology {
 	}
 	return t
 }
+
+// machines are the nodes and the hosts of an external etcd.
+func (t topology) machines() []Node { return slices.Concat(t.Nodes, t.Etcd) }
 
 func (t topology) controlPlanes() []Node {
 	return slices.DeleteFunc(slices.Clone(t.Nodes), func(n Node) bool { return n.Role != RoleControlPlane })

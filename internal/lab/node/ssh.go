@@ -56,7 +56,7 @@ func newSSHFiles(dir, lab string, t topology) (sshFiles, error) {
 		return f, err
 	}
 	addresses := []string{t.Bastion}
-	for _, n := range t.Nodes {
+	for _, n := range t.machines() {
 		addresses = append(addresses, n.IP)
 	}
 	var known strings.Builder
@@ -71,7 +71,7 @@ func newSSHFiles(dir, lab string, t topology) (sshFiles, error) {
 		known.WriteString(name + " " + string(f.hosts[addr].authorized()))
 	}
 	config, err := render("ssh_config", map[string]any{
-		"Lab": lab, "User": artifact.SSHUser, "Dir": dir, "Bastion": t.Bastion, "Nodes": t.Nodes,
+		"Lab": lab, "User": artifact.SSHUser, "Dir": dir, "Bastion": t.Bastion, "Nodes": t.machines(),
 	})
 	if err != nil {
 		return f, err

@@ -25,7 +25,8 @@ type bringUp struct {
 	log     *progress
 	store   *artifact.Store
 	bundles []artifact.Bundle // the starting release's first
-	depot   string            // the depot program's path
+	etcd    []artifact.EtcdRelease
+	depot   string // the depot program's path
 	keyring []byte
 	privs   []string
 	keys    sshFiles
@@ -68,6 +69,7 @@ func Up(ctx context.Context, spec Spec, log io.Writer) (*Lab, error) {
 		{"start the lab's servers", u.startServers},
 		{"start nodes", u.startNodes},
 		{"provision nodes", u.provisionNodes},
+		{"start the external etcd", u.startEtcd},
 		{"form the cluster", u.formCluster},
 		{"settle the cluster", u.settle},
 		{"write the inventory", u.writeInventory},
@@ -81,8 +83,8 @@ func Up(ctx context.Context, spec Spec, log io.Writer) (*Lab, error) {
 	if err := u.lab.save(); err != nil {
 		return nil, err
 	}
-	u.log.logf("lab %s is ready: %d control planes, %d workers, Kubernetes %s, API at %s",
-		spec.Name, spec.ControlPlanes, spec.Workers, u.lab.state.Version, u.lab.LoadBalancer())
+	u.log.logf("lab %s is ready: %d control planes, %d workers, %d hosts of an external etcd, Kubernetes %s, API at %s",
+		spec.Name, spec.ControlPlanes, spec.Workers, spec.ExternalEtcd, u.lab.state.Version, u.lab.LoadBalancer())
 	return u.lab, nil
 }
 
@@ -153,6 +155,9 @@ func (u *bringUp) buildArtifacts(ctx context.Context) error {
 	if u.bundles, err = build(ctx, u.store, u.spec); err != nil {
 		return err
 	}
+	if u.etcd, err = etcdReleases(ctx, u.store, u.spec, u.bundles); err != nil {
+		return err
+	}
 	if u.depot, err = u.store.Depot(ctx); err != nil {
 		return err
 	}
@@ -219,7 +224,10 @@ func Build(ctx context.Context, spec Spec, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, buildErr := build(ctx, store, spec)
+	bundles, buildErr := build(ctx, store, spec)
+	if buildErr == nil {
+		_, buildErr = etcdReleases(ctx, store, spec, bundles)
+	}
 	if buildErr == nil {
 		_, buildErr = store.Depot(ctx)
 	}

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -197,7 +196,10 @@ func (m *Machine) startProcess(ctx context.Context, name, tag string) error {
 	}
 	switch {
 	case name == manifest.Etcd && m.cfg.Etcd != nil:
-		if err := cmp.Or(m.restored(versionOfTag(tag)), m.emptied()); err != nil {
+		if err := m.restored(versionOfTag(tag)); err != nil {
+			return err
+		}
+		if err := m.emptied(); err != nil {
 			return err
 		}
 		if err := m.cfg.Etcd.Start(ctx, versionOfTag(tag)); err != nil {

@@ -200,7 +200,7 @@ func TestBackupScript(t *testing.T) {
 	if mode := h.must("stat", "-c", "%a", "/var/lib/kup/run/backup.tar", "/var/lib/kup/run"); mode != "600\n700\n" {
 		t.Errorf("modes are %q", mode)
 	}
-	want := "etc/kubernetes/\netc/kubernetes/admin.conf\netc/kubernetes/link\nkup-state/\nkup-state/absent\nkup-state/dpkg\nkup-state/exclude\nkup-state/holds\nkup-state/paths\nvar/lib/kubelet/config.yaml\n"
+	want := "etc/kubernetes/\netc/kubernetes/admin.conf\netc/kubernetes/link\nkup-state/\nkup-state/absent\nkup-state/dpkg\nkup-state/exclude\nkup-state/holds\nkup-state/paths\nkup-state/versions\nvar/lib/kubelet/config.yaml\n"
 	if got := h.must("sh", "-c", "tar -tf /var/lib/kup/run/backup.tar | sort"); got != want {
 		t.Errorf("the archive has\n%s", got)
 	}

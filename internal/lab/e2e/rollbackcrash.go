@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+)
+
+// runRollbackCrash is rollback-hop-keep with kup killed on the way back.
+func runRollbackCrash(ctx context.Context, e *env) error {
+	b := newHopBack(e)
+	c := &crash{hop: b.hop, rows: [][]string{{"kup was killed in the middle of", "step", "seen just before", "seen just after"}}}
+	b.roll = func(ctx context.Context) (outcome, error) { return c.rollAndResume(ctx, b.rollbackArgs()) }
+	b.more = func(context.Context) error {
+		c.printTable("kup rollback killed (SIGKILL), and resumed each time", c.rows)
+		c.sum("kup was killed", "%d times of %d", c.dead, len(c.killsBack()))
+		return nil
+	}
+	return b.run(ctx)
+}
+
+// killsBack are in the order in which a rollback of a hop comes to them.
+func (c *crash) killsBack() []kill {
+	return []kill{
+		{
+			name:    "an add-on that goes back",
+			moments: []moment{{step: "addons/coredns"}, {step: "addons/kube-proxy"}},
+			look:    func(context.Context, string) (string, error) { return "only the API is asked in this step", nil },
+		},
+		{
+			name: "a worker's package that goes back",
+			moments: []moment{
+				{step: "workers/w-1/kubelet-packages", holds: c.onNode("", aptInstalls)},
+				{step: "workers/w-2/kubelet-packages", holds: c.onNode("", aptInstalls)},
+			},
+		},
+		{
+			name: "an API server's manifest that goes back, the API server restarting",
+			moments: []moment{
+				{step: "control-plane/cp-1/components", holds: c.onNode(restarting, "restarting kube-apiserver")},
+				{step: "control-plane/cp-2/components", holds: c.onNode(restarting, "restarting kube-apiserver")},
+				{step: "control-plane/cp-3/components", holds: c.onNode(restarting, "restarting kube-apiserver")},
+			},
+		},
+	}
+}
+
+// rollAndResume rolls back, killing kup wherever it should die; kup rollback goes on
+// with what it finds unfinished.
+func (c *crash) rollAndResume(ctx context.Context, args []string) (outcome, error) {
+	p, err := c.kup.start(ctx, prefixed(c.out, "kup rollback | "), args...)
+	if err != nil {
+		return outcome{}, err
+	}
+	for _, k := range c.killsBack() {
+		struck, err := c.strike(ctx, p, k)
+		if err != nil {
+			return outcome{}, errors.Join(err, p.kill())
+		}
+		if !struck {
+			continue
+		}
+		if p, err = c.kup.start(ctx, prefixed(c.out, "kup rollback, again | "), "rollback", "-f", c.lab.Inventory(), "--yes"); err != nil {
+			return outcome{}, err
+		}
+	}
+	return p.wait()
+}

@@ -1,0 +1,371 @@
+package e2e
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kup-project/kup/internal/lab/node"
+)
+
+// hopBack is a complete hop that goes back while traffic runs.
+type hopBack struct {
+	*hop
+	// roll takes it back and gives how kup ended.
+	roll func(context.Context) (outcome, error)
+	// configs are what kubeadm's objects said before the hop.
+	configs map[string]string
+	hopped  map[string]hostFacts // after the hop
+	written *Snapshot            // after what was written meanwhile
+	turns   []string             // in which things went back, as the API told
+	back    outcome
+}
+
+func runRollbackHopKeep(ctx context.Context, e *env) error {
+	return newHopBack(e).run(ctx)
+}
+
+func newHopBack(e *env) *hopBack {
+	b := &hopBack{hop: newHop(e)}
+	b.drive = b.thereAndBack
+	b.roll = func(ctx context.Context) (outcome, error) {
+		return b.kup.run(ctx, prefixed(b.out, "kup rollback | "), b.rollbackArgs()...)
+	}
+	return b
+}
+
+func (b *hopBack) run(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"prepare", b.prepare}, {"init and plan", b.plan}, {"apply and roll back under traffic", b.apply}, {"judge", b.judgeBack},
+	} {
+		b.printf("== %s", step.name)
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+func (b *hopBack) rollbackArgs() []string {
+	return []string{"rollback", "-f", b.lab.Inventory(), "--scope", "hop", "--yes", acceptNotices}
+}
+
+// thereAndBack is the hop, what is written after it, the refusal, and the way back.
+func (b *hopBack) thereAndBack(ctx context.Context, t *traffic) error {
+	var err error
+	if b.configs, err = b.kubeadmObjects(ctx); err != nil {
+		return err
+	}
+	if err := b.applyOnce(ctx, t); err != nil || b.applied.code != exitDone {
+		return err
+	}
+	if err := b.settled(ctx, settleTimeout); err != nil {
+		return fmt.Errorf("after the hop: %w", err)
+	}
+	if b.hopped, err = b.askHosts(ctx); err != nil {
+		return err
+	}
+	if err := b.writeMeanwhile(ctx); err != nil {
+		return err
+	}
+	if err := b.refused(ctx); err != nil {
+		return err
+	}
+	if b.written, err = takeSnapshot(ctx, b.client.Discovery(), b.dynamic, nil); err != nil {
+		return err
+	}
+	watched, stop := context.WithCancel(ctx)
+	seen := make(chan []string, 1)
+	go func() { seen <- b.watchTurns(watched) }()
+	b.back, err = b.roll(ctx)
+	stop()
+	b.turns = <-seen
+	return err
+}
+
+// kubeadmObjects are the objects that a hop changes, by what they say.
+func (b *hopBack) kubeadmObjects(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	for _, name := range []string{"kubeadm-config", "kubelet-config", "coredns", "kube-proxy"} {
+		m, err := b.client.CoreV1().ConfigMaps(systemNamespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		out["ConfigMap "+name] = fmt.Sprint(m.Data)
+	}
+	proxy, err := b.client.AppsV1().DaemonSets(systemNamespace).Get(ctx, "kube-proxy", metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	dns, err := b.client.AppsV1().Deployments(systemNamespace).Get(ctx, "coredns", metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for name, spec := range map[string]*corev1.PodSpec{"DaemonSet kube-proxy": &proxy.Spec.Template.Spec, "Deployment coredns": &dns.Spec.Template.Spec} {
+		raw, err := json.Marshal(spec)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = string(raw)
+	}
+	return out, nil
+}
+
+const writtenMeanwhile = "written-meanwhile"
+
+// writeMeanwhile makes objects that only the time between hop and rollback knows.
+func (b *hopBack) writeMeanwhile(ctx context.Context) error {
+	for i := range 20 {
+		_, err := b.client.CoreV1().ConfigMaps(metav1.NamespaceDefault).Create(ctx, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("%s-%d", writtenMeanwhile, i), Labels: map[string]string{"e2e": writtenMeanwhile}},
+			Data:       map[string]string{"n": fmt.Sprint(i)},
+		}, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// refused plants a field that the older minor lacks, sees the rollback refused with
+// nothing touched, and takes the field away again.
+func (b *hopBack) refused(ctx context.Context) error {
+	const name, field = "rollback-e2e.example.com", "spec.serviceAccountTokenInSecrets"
+	drivers := b.client.StorageV1().CSIDrivers()
+	in := true
+	_, err := drivers.Create(ctx, &storagev1.CSIDriver{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		// The field needs an audience to give tokens for.
+		Spec: storagev1.CSIDriverSpec{TokenRequests: []storagev1.TokenRequest{{Audience: "e2e"}}, ServiceAccountTokenInSecrets: &in},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("make a CSIDriver with a field of 1.35: %w", err)
+	}
+	before, err := b.fingerprints(ctx)
+	if err != nil {
+		return err
+	}
+	o, err := b.kup.run(ctx, prefixed(b.out, "kup rollback, refused | "), b.rollbackArgs()...)
+	if err != nil {
+		return err
+	}
+	b.check(o.code == exitUsage, "a rollback that loses a field: exit code %d, want %d: %s", o.code, exitUsage, o.errorLine())
+	for _, word := range []string{name, field, "--accept-data-loss"} {
+		b.check(strings.Contains(o.output(), word), "the refused rollback does not name %s", word)
+	}
+	after, err := b.fingerprints(ctx)
+	if err != nil {
+		return err
+	}
+	for _, change := range changed(before, after) {
+		b.check(false, "a refused rollback touched %s", change)
+	}
+	b.sum("rollback with a field of 1.35 in use", "refused, exit code %d; named: %s of CSIDriver %s", o.code, field, name)
+	return drivers.Delete(ctx, name, metav1.DeleteOptions{})
+}
+
+// watchTurns writes down what changed its version, in the order in which the API tells
+// of it, until ctx ends. A question that fails is asked again.
+func (b *hopBack) watchTurns(ctx context.Context) []string {
+	var turns []string
+	last, err := b.versionsNow(ctx)
+	if err != nil {
+		last = map[string]string{}
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return turns
+		case <-tick.C:
+		}
+		now, err := b.versionsNow(ctx)
+		if err != nil {
+			continue
+		}
+		var together []string
+		for _, what := range sortedNames(now) {
+			if was, known := last[what]; known && was != now[what] {
+				together = append(together, what)
+			}
+		}
+		// What changed within a second has no order that could be told.
+		slices.SortStableFunc(together, func(one, other string) int { return cmp.Compare(b.rank(one), b.rank(other)) })
+		turns = append(turns, together...)
+		maps.Copy(last, now)
+	}
+}
+
+// versionsNow are what a rollback takes back, as the API tells of it.
+func (b *hopBack) versionsNow(ctx context.Context) (map[string]string, error) {
+	out, err := b.kubeadmObjects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	nodes, err := b.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	for i := range nodes.Items {
+		out["kubelet "+nodes.Items[i].Name] = nodes.Items[i].Status.NodeInfo.KubeletVersion
+	}
+	servers, err := b.client.CoreV1().Pods(systemNamespace).List(ctx, metav1.ListOptions{LabelSelector: "component=kube-apiserver"})
+	if err != nil {
+		return nil, err
+	}
+	for i := range servers.Items {
+		if p := &servers.Items[i]; len(p.Spec.Containers) > 0 {
+			out["API server "+p.Spec.NodeName] = p.Spec.Containers[0].Image
+		}
+	}
+	return out, nil
+}
+
+// judgeBack asks nodes and API what is true after the rollback.
+func (b *hopBack) judgeBack(ctx context.Context) error {
+	b.check(b.back.code == exitRolledBack, "kup rollback: exit code %d, want %d: %s", b.back.code, exitRolledBack, b.back.errorLine())
+	b.check(strings.Contains(b.back.output(), "not supported upstream"), "the plan does not say that a hop back is not supported upstream")
+	b.judgeTurns()
+	if err := errors.Join(b.judgeComponents(ctx), b.judgeWritten(ctx), b.judgePlanAgain(ctx), b.judgeLeaks()); err != nil {
+		return err
+	}
+	b.judgeTraffic(b.measured, b.controlPlanes() == 1)
+	b.sumTraffic()
+	if b.more != nil {
+		if err := b.more(ctx); err != nil {
+			return err
+		}
+	}
+	b.printTable("Summary", append([][]string{{"measured", "result"}}, b.summary...))
+	return nil
+}
+
+// rank is a thing's place in the order of a way back.
+func (b *hopBack) rank(turn string) int {
+	of, kubelet := strings.CutPrefix(turn, "kubelet ")
+	switch {
+	case turn == "ConfigMap kubeadm-config", turn == "ConfigMap kubelet-config":
+		return rankConfig
+	case strings.HasPrefix(turn, "API server "):
+		return rankServer
+	case !kubelet:
+		return rankAddon
+	}
+	for _, n := range b.lab.Nodes() {
+		if n.Name == of && n.Role == node.RoleControlPlane {
+			return rankControlPlane
+		}
+	}
+	return rankWorker
+}
+
+// The order of a way back.
+const (
+	rankConfig = iota
+	rankAddon
+	rankWorker
+	rankControlPlane // its kubelet
+	rankServer
+)
+
+// judgeTurns wants configurations before kubelets, workers before control planes, and
+// all kubelets before any API server.
+func (b *hopBack) judgeTurns() {
+	b.printf("went back in this order: %s", strings.Join(b.turns, "; "))
+	count := map[int]int{}
+	for i, turn := range b.turns {
+		count[b.rank(turn)]++
+		if i > 0 {
+			b.check(b.rank(b.turns[i-1]) <= b.rank(turn), "%s went back before %s", b.turns[i-1], turn)
+		}
+	}
+	kubelets := count[rankWorker] + count[rankControlPlane]
+	b.check(count[rankConfig] > 0, "kubeadm's configuration was not seen going back")
+	b.check(kubelets == len(b.lab.Nodes()), "%d kubelets were seen going back, of %d", kubelets, len(b.lab.Nodes()))
+	b.check(count[rankServer] == b.controlPlanes(), "%d API servers were seen going back, of %d", count[rankServer], b.controlPlanes())
+	b.sum("order of turns", "%d changes seen: configuration, add-ons, workers, kubelets of control planes, API servers", len(b.turns))
+}
+
+// judgeComponents wants every component but etcd where it was before the hop.
+func (b *hopBack) judgeComponents(ctx context.Context) error {
+	after, err := b.askHosts(ctx)
+	if err != nil {
+		return err
+	}
+	states, err := b.nodesNow(ctx)
+	if err != nil {
+		return err
+	}
+	for _, n := range b.lab.Nodes() {
+		was, is := b.before[n.Name], after[n.Name]
+		b.check(is.Kubelet == was.Kubelet, "%s: kubelet is %s, was %s", n.Name, is.Kubelet, was.Kubelet)
+		b.check(is.Kubeadm == was.Kubeadm, "%s: kubeadm is %s, was %s", n.Name, is.Kubeadm, was.Kubeadm)
+		b.check(fmt.Sprint(is.Held) == fmt.Sprint(was.Held), "%s: held are %v, were %v", n.Name, is.Held, was.Held)
+		b.check(states[n.Name] == "Ready", "node %s is %s", n.Name, states[n.Name])
+		for _, name := range staticPods {
+			want := was.Static[name]
+			if name == "etcd" {
+				want = b.hopped[n.Name].Static[name]
+			}
+			b.check(is.Static[name] == want, "%s: %s is %s, want %s", n.Name, name, is.Static[name], want)
+		}
+	}
+	b.printTable("Nodes after the rollback, asked themselves", b.factRows(after))
+	b.printTable("Nodes after the hop", b.factRows(b.hopped))
+	b.printTable("Nodes before", b.factRows(b.before))
+	configs, err := b.kubeadmObjects(ctx)
+	if err != nil {
+		return err
+	}
+	for _, what := range sortedNames(b.configs) {
+		b.check(configs[what] == b.configs[what], "%s is not what it was before the hop", what)
+	}
+	b.sum("components at their version of before", "all but etcd, on %d nodes; %d objects of kubeadm as before", len(after), len(configs))
+	return nil
+}
+
+// judgeWritten wants every object of after the hop still there and equal.
+func (b *hopBack) judgeWritten(ctx context.Context) error {
+	rules, err := ignoreRules()
+	if err != nil {
+		return err
+	}
+	after, err := takeSnapshot(ctx, b.client.Discovery(), b.dynamic, b.written)
+	if err != nil {
+		return err
+	}
+	c := Compare(b.written.Objects, after.Objects, rules)
+	b.reportComparison(c, rules)
+	list, err := b.client.CoreV1().ConfigMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "e2e=" + writtenMeanwhile})
+	if err != nil {
+		return err
+	}
+	b.check(len(list.Items) == 20, "%d of 20 objects written meanwhile are there", len(list.Items))
+	b.sum("objects", "%d compared, %d different; %d written meanwhile are there", c.Compared, c.Objects(), len(list.Items))
+	return nil
+}
+
+// judgePlanAgain wants the way up to be open again.
+func (b *hopBack) judgePlanAgain(ctx context.Context) error {
+	o, err := b.kup.run(ctx, prefixed(b.out, "kup plan, again | "), "plan", "-f", b.lab.Inventory(), "--to", "v"+b.to)
+	if err != nil {
+		return err
+	}
+	b.check(o.code == exitDone, "kup plan after the rollback: exit code %d: %s", o.code, o.errorLine())
+	return nil
+}
