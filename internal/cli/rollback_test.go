@@ -196,9 +196,9 @@ func TestRollbackFlags(t *testing.T) {
 
 // --yes accepts neither losses nor notices that ask for consent.
 func TestWhatARollbackAsksFor(t *testing.T) {
-	lossy := backPlan(t, runA, plan.ScopeData)
+	lossy := backPlan(t, runA, plan.ScopeHop)
 	lossy.Rollback.Losses = []plan.Loss{{Kind: plan.LossCreated, Resource: "ConfigMap", Name: "a"}}
-	loud := backPlan(t, runA, plan.ScopeData)
+	loud := backPlan(t, runA, plan.ScopeHop)
 	loud.Notices = []plan.Notice{{Consent: true, Text: "the API is down"}}
 	for name, tt := range map[string]struct {
 		p       *plan.Plan
@@ -206,7 +206,7 @@ func TestWhatARollbackAsksFor(t *testing.T) {
 		code    int
 		unasked bool // apply may do it by itself
 	}{
-		"nothing":               {backPlan(t, runA, plan.ScopeData), rollbackOptions{yes: true}, exitDone, true},
+		"nothing":               {backPlan(t, runA, plan.ScopeHop), rollbackOptions{yes: true}, exitDone, true},
 		"losses":                {lossy, rollbackOptions{yes: true, notices: true}, exitUsage, false},
 		"losses, accepted":      {lossy, rollbackOptions{yes: true, losses: true}, exitDone, false},
 		"accepted, but not yes": {lossy, rollbackOptions{losses: true}, exitUsage, false},

@@ -106,7 +106,7 @@ func playBack(t *testing.T, p *plan.Plan, now cluster.Facts) {
 func TestDriftAfterARollback(t *testing.T) {
 	c := load(t)
 	for _, failing := range []string{"1.34/workers/w-1/kubelet", "1.34/control-plane/cp-2/node", "1.34/etcd/cp-2/etcd"} {
-		p, _ := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+		p, _ := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 		u, now := stopped(t, p, failing)
 		e := Evidence{Facts: &now}
 		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, testPolicy())

@@ -61,7 +61,7 @@ func copyFacts(t testing.TB, f cluster.Facts) cluster.Facts {
 	return back.Facts
 }
 
-func upgrade2(t testing.TB, c *catalog.Catalog, top topology, change func(*Policy), target ...string) (plan.Plan, Policy) {
+func upgradePlan(t testing.TB, c *catalog.Catalog, top topology, change func(*Policy), target ...string) (plan.Plan, Policy) {
 	t.Helper()
 	targets := versions(target...)
 	policy := testPolicy(targets...)
@@ -103,7 +103,7 @@ func TestRollbackGolden(t *testing.T) {
 		{"node-etcd-member", "1.34/etcd/cp-3/etcd", three, balanced},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, policy := upgrade2(t, c, tc.top, tc.change, "v1.34.4")
+			p, policy := upgradePlan(t, c, tc.top, tc.change, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
 			e := Evidence{Facts: &now}
 			w := wayOf(Ways(u, e, c), plan.ScopeNode)
@@ -181,7 +181,7 @@ func TestWaysOfANode(t *testing.T) {
 		"no API, its only server":                      {"1.34/control-plane/cp-1/apply", topology{1, 1, "v1.33.13", "v3.5.26"}, func(_ *Undone, e *Evidence) { e.Facts = nil }, "cp-1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, policy := upgrade2(t, c, tc.top, nil, "v1.34.4")
+			p, policy := upgradePlan(t, c, tc.top, nil, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
 			e := Evidence{Facts: &now}
 			if tc.change != nil {
@@ -212,7 +212,7 @@ func TestWaysOfANode(t *testing.T) {
 // before may be several minors away.
 func TestWhatWasBeforeALaterHop(t *testing.T) {
 	c := load(t)
-	p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, func(p *Policy) { p.Workers = Fewest }, "v1.34.4", "v1.35.4", "v1.36.3")
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, func(p *Policy) { p.Workers = Fewest }, "v1.34.4", "v1.35.4", "v1.36.3")
 	u, now := stopped(t, p, "1.36/workers/w-1/kubelet")
 	e := Evidence{Facts: &now}
 	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
@@ -242,7 +242,7 @@ func TestWhatWasBeforeALaterHop(t *testing.T) {
 
 func TestNothingToTakeBack(t *testing.T) {
 	c := load(t)
-	p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "1.34/prepare/w-1/images")
 	e := Evidence{Facts: &now}
 	if ways := Ways(u, e, c); len(ways) > 0 {
@@ -266,7 +266,7 @@ func TestTheRuntimeIsNotedWhereItWas(t *testing.T) {
 		"1.34/workers/w-1/kubeadm":        "",
 		"1.35/workers/w-1/kubelet":        "", // 1.34 has the file too
 	} {
-		p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4", "v1.35.4")
+		p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4", "v1.35.4")
 		u, now := stopped(t, p, failing)
 		e := Evidence{Facts: &now}
 		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
@@ -292,7 +292,7 @@ func TestTheRuntimeIsNotedWhereItWas(t *testing.T) {
 // A node that was taken back is not taken back again.
 func TestWhatWasReopenedIsNotTakenBackAgain(t *testing.T) {
 	c := load(t)
-	p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "1.34/workers/w-1/kubelet")
 	e := Evidence{Facts: &now}
 	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
