@@ -206,7 +206,7 @@ func TestWhatARollbackAsksFor(t *testing.T) {
 		code    int
 		unasked bool // apply may do it by itself
 	}{
-		"nothing":               {backPlan(t, runA, plan.ScopeData), rollbackOptions{yes: true}, exitDone, true},
+		"nothing":               {backPlan(t, runA, plan.ScopeHop), rollbackOptions{yes: true}, exitDone, true},
 		"losses":                {lossy, rollbackOptions{yes: true, notices: true}, exitUsage, false},
 		"losses, accepted":      {lossy, rollbackOptions{yes: true, losses: true}, exitDone, false},
 		"accepted, but not yes": {lossy, rollbackOptions{losses: true}, exitUsage, false},
