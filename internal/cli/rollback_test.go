@@ -196,9 +196,9 @@ func TestRollbackFlags(t *testing.T) {
 
 // --yes accepts neither losses nor notices that ask for consent.
 func TestWhatARollbackAsksFor(t *testing.T) {
-	lossy := backPlan(t, runA, plan.ScopeData)
+	lossy := backPlan(t, runA, plan.ScopeHop)
 	lossy.Rollback.Losses = []plan.Loss{{Kind: plan.LossCreated, Resource: "ConfigMap", Name: "a"}}
-	loud := backPlan(t, runA, plan.ScopeData)
+	loud := backPlan(t, runA, plan.ScopeHop)
 	loud.Notices = []plan.Notice{{Consent: true, Text: "the API is down"}}
 	for name, tt := range map[string]struct {
 		p       *plan.Plan

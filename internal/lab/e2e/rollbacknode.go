@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
+
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 const (
@@ -19,7 +22,8 @@ const (
 type nodeRollback struct {
 	*hop
 	digests map[string]map[string]string // by node and file
-	member  string                       // of cp-2: its data's directory, and all members
+	second  string                       // the node whose etcd member moves second
+	member  string                       // that one's data, and all members
 }
 
 // runRollbackNode breaks three things of the new version, one after the other. Each
@@ -36,10 +40,13 @@ func runRollbackNode(ctx context.Context, e *env) error {
 
 func (r *nodeRollback) applyAndGoBack(ctx context.Context, _ *traffic) error {
 	var err error
-	if r.digests, err = r.fileDigests(ctx, secondControlPlane, firstWorker); err != nil {
+	if r.second, err = r.secondMember(); err != nil {
 		return err
 	}
-	if r.member, err = r.memberFacts(ctx); err != nil {
+	if r.digests, err = r.fileDigests(ctx, secondControlPlane, r.second, firstWorker); err != nil {
+		return err
+	}
+	if r.member, err = r.memberFacts(ctx, r.second); err != nil {
 		return err
 	}
 	for _, part := range []struct {
@@ -79,26 +86,26 @@ func (r *nodeRollback) apiServer(ctx context.Context) error {
 // its data. It goes back to 3.5 on just these.
 func (r *nodeRollback) etcdMember(ctx context.Context) error {
 	const program = "etcd"
-	if err := r.lab.KillVersion(ctx, secondControlPlane, program, " 3.6.", etcdDB); err != nil {
+	if err := r.lab.KillVersion(ctx, r.second, program, " 3.6.", etcdDB); err != nil {
 		return err
 	}
 	if err := r.stopsAndGoesBack(ctx, append(resumeArgs(r.lab.Inventory()), noRollback)); err != nil {
 		return err
 	}
-	r.sameFiles(ctx, secondControlPlane, "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/pki/etcd/")
-	version, err := r.staticVersion(ctx, secondControlPlane, program)
+	r.sameFiles(ctx, r.second, "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/pki/etcd/")
+	version, err := r.staticVersion(ctx, r.second, program)
 	if err != nil {
 		return err
 	}
-	was := r.before[secondControlPlane].Static[program]
-	r.check(version == was, "etcd of %s is %s after the rollback, before the hop %s", secondControlPlane, version, was)
-	now, err := r.memberFacts(ctx)
+	was := r.before[r.second].Static[program]
+	r.check(version == was, "etcd of %s is %s after the rollback, before the hop %s", r.second, version, was)
+	now, err := r.memberFacts(ctx, r.second)
 	if err != nil {
 		return err
 	}
-	r.check(now == r.member, "etcd's members, or the data of %s, are not those of before:\n%s\nbefore:\n%s", secondControlPlane, now, r.member)
-	r.sum("etcd of "+secondControlPlane, "back at %s on its own data", version)
-	return r.lab.SpareVersion(ctx, secondControlPlane, program)
+	r.check(now == r.member, "etcd's members, or the data of %s, are not those of before:\n%s\nbefore:\n%s", r.second, now, r.member)
+	r.sum("etcd of "+r.second, "back at %s on its own data", version)
+	return r.lab.SpareVersion(ctx, r.second, program)
 }
 
 // kubelet: that of a worker cannot start at the new version; kup takes it back by
@@ -204,18 +211,41 @@ func (e *env) fileDigests(ctx context.Context, nodes ...string) (map[string]map[
 	return out, nil
 }
 
-// memberFacts are all members with their ids, and which directory the data of the
-// second control plane's are: one that was put aside, or restored, is another one.
-func (e *env) memberFacts(ctx context.Context) (string, error) {
+// secondMember is the node whose member the plan moves second: the leader comes last.
+func (r *nodeRollback) secondMember() (string, error) {
+	raw, err := os.ReadFile(r.planFile)
+	if err != nil {
+		return "", err
+	}
+	p, err := plan.Decode(raw)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", r.planFile, err)
+	}
+	var nodes []string
+	p.Steps(func(_ *plan.Hop, st *plan.Stage, s *plan.Step) bool {
+		if st.Name == plan.EtcdStage && s.Kind == plan.KindCommand && !slices.Contains(nodes, s.Node) {
+			nodes = append(nodes, s.Node)
+		}
+		return true
+	})
+	if len(nodes) != 3 {
+		return "", fmt.Errorf("the plan moves the etcd members of %v, not of three nodes", nodes)
+	}
+	return nodes[1], nil
+}
+
+// memberFacts are all members with their ids, and which directory the data of a node's
+// are: one that was put aside, or restored, is another one.
+func (e *env) memberFacts(ctx context.Context, node string) (string, error) {
 	const script = `id=$(crictl ps -q --state running --name '^etcd$' | head -n 1)
 [ -n "$id" ] || { echo "etcd does not run" >&2; exit 1; }
 pki=/etc/kubernetes/pki/etcd
 crictl exec "$id" etcdctl --endpoints https://127.0.0.1:2379 --cacert "$pki/ca.crt" --cert "$pki/healthcheck-client.crt" --key "$pki/healthcheck-client.key" member list | sort
 stat -c 'data: inode %i' /var/lib/etcd/member
 for aside in /var/lib/etcd/member.kup-*; do [ ! -e "$aside" ] || echo "set aside: $aside"; done`
-	text, err := e.lab.Exec(ctx, secondControlPlane, "sh", "-c", script)
+	text, err := e.lab.Exec(ctx, node, "sh", "-c", script)
 	if err != nil {
-		return "", fmt.Errorf("etcd of %s: %w", secondControlPlane, err)
+		return "", fmt.Errorf("etcd of %s: %w", node, err)
 	}
 	return strings.TrimSpace(text), nil
 }

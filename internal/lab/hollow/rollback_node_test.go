@@ -3,12 +3,14 @@
 package hollow_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/kup-project/kup/internal/lab/hollow"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // impatient lets gates fail soon: what is broken on purpose does not mend itself.
@@ -47,7 +49,6 @@ func TestRollbackOfAWorker(t *testing.T) {
 	sick := hollow.Fault{Name: "kubelet-sick", Host: "w-1", Args: map[string]string{"version": "v1.34.4"}}
 	inject(t, r, sick)
 	out := kup(t, c, 4, "apply", "--to", "v1.34", "--yes", "--accept-notices", "--rollback-on-failure", "never")
-	t.Log(out)
 	if !strings.Contains(out, "kup rollback") {
 		t.Errorf("kup does not tell of the way back:\n%s", out)
 	}
@@ -69,7 +70,7 @@ func TestRollbackOfAWorker(t *testing.T) {
 	if out = kup(t, c, 0, "history"); !strings.Contains(out, "rolled-back") || !strings.Contains(out, "TAKES BACK") {
 		t.Errorf("history:\n%s", out)
 	}
-	if out = kup(t, c, 3, "rollback", "--yes"); !strings.Contains(out, "no node is in the middle") {
+	if out = kup(t, c, 3, "rollback", "--scope", "node", "--yes"); !strings.Contains(out, "no node is in the middle") {
 		t.Errorf("taken back twice:\n%s", out)
 	}
 	// It is sick still: this time kup takes it back by itself.
@@ -86,5 +87,71 @@ func TestRollbackOfAWorker(t *testing.T) {
 	judge(t, c)
 	if out = kup(t, c, 0, "status"); !strings.Contains(out, "done") {
 		t.Errorf("status:\n%s", out)
+	}
+}
+
+// members are the nodes of a plan's etcd stage, in their order.
+func members(t *testing.T, document string) []string {
+	t.Helper()
+	var d struct{ Plan plan.Plan }
+	if err := json.Unmarshal([]byte(document), &d); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	d.Plan.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		if s.Args["component"] == plan.ComponentEtcd {
+			out = append(out, s.Node)
+		}
+		return true
+	})
+	return out
+}
+
+// TestRollbackOfControlPlanes: a second control plane whose API server crashes at the new
+// version, and a second etcd member that does, go back by themselves; the member on its
+// own data. The rest of the hop stands, and the same run comes to its end.
+func TestRollbackOfControlPlanes(t *testing.T) {
+	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	impatient(t, c)
+	r := hollow.Dial(c.Dir())
+	fault := func(name, host, program, version string) hollow.Fault {
+		return hollow.Fault{Name: name, Host: host, Args: map[string]string{"program": program, "version": version}}
+	}
+	// The leader's turn is the last one, from which there may be no way back.
+	second := members(t, kup(t, c, 0, "plan", "--to", "v1.34", "-o", "json"))[1]
+	first := []string{"apply", "--to", "v1.34", "--yes", "--accept-notices"}
+	for _, broken := range []struct{ host, program, version string }{
+		{"cp-2", "kube-apiserver", "v1.34.4"}, {second, "etcd", "v3.6.5"},
+	} {
+		inject(t, r, fault("crash", broken.host, broken.program, broken.version))
+		out := kup(t, c, 5, first...)
+		if !strings.Contains(out, "was rolled back on "+broken.host) {
+			t.Errorf("%s did not go back:\n%s", broken.program, out)
+		}
+		if err := c.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		facts, err := c.Facts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if etcd := facts.Etcd[broken.host]; etcd != "3.5.33" {
+			t.Errorf("etcd on %s is %s", broken.host, etcd)
+		}
+		inject(t, r, fault("crash-over", broken.host, broken.program, broken.version))
+		first = []string{"apply", "--resume", "--yes"}
+	}
+	kup(t, c, 0, first...)
+	if err := c.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	facts, err := c.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for node, v := range facts.Etcd {
+		if v != "3.6.5" {
+			t.Errorf("etcd on %s is %s", node, v)
+		}
 	}
 }
