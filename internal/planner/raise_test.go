@@ -208,7 +208,7 @@ func TestRaisedMemberGoesBackToTheRaise(t *testing.T) {
 		"1.34/etcd/cp-2/etcd":       {"v3.5.33", "1.34-raised.tar", "etcd:3.5.33-0"},
 		"1.34/etcd/cp-2/raise-etcd": {"v3.5.24", "1.34.tar", "etcd:3.5.24-0"},
 	} {
-		p, policy := upgrade2(t, c, topology{3, 1, "v1.33.13", "v3.5.24"}, nil, "v1.34.4")
+		p, policy := upgradePlan(t, c, topology{3, 1, "v1.33.13", "v3.5.24"}, nil, "v1.34.4")
 		u, now := stopped(t, p, failing)
 		e := Evidence{Facts: &now}
 		w := wayOf(Ways(u, e, c), plan.ScopeNode)

@@ -36,7 +36,7 @@ func TestRollbackOfTheData(t *testing.T) {
 		{"data-blind", "", true, 9000},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, policy := upgrade2(t, c, three, nil, "v1.34.4")
+			p, policy := upgradePlan(t, c, three, nil, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
 			u = withSnapshot(u, "1.34")
 			e := Evidence{Facts: &now, Saved: read(tc.live)}
@@ -80,7 +80,7 @@ func argumentsOf(p plan.Plan, kinds ...plan.Kind) string {
 // package or a file that did not move.
 func TestRollbackOfTheDataLeavesAloneWhatDidNotMove(t *testing.T) {
 	c := load(t)
-	p, policy := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "1.34/control-plane/cp-2/node")
 	u = withSnapshot(u, "1.34")
 	e := Evidence{Facts: &now, Saved: read(4100)}
@@ -129,7 +129,7 @@ func TestWaysOfTheData(t *testing.T) {
 		"observed": {func(_ *Undone, e *Evidence) { e.Refused = map[plan.Scope]string{plan.ScopeData: "because"} }, "because"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, _ := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+			p, _ := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 			u, now := stopped(t, p, "")
 			u = withSnapshot(u, "1.34")
 			facts := copyFacts(t, p.Facts)

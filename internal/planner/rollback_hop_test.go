@@ -19,7 +19,7 @@ var recordedBefore = []string{
 // stoppedHop is a run from v1.34.4 that recorded what a way back of the hop needs.
 func stoppedHop(t testing.TB, c *catalog.Catalog, top topology, change func(*Policy), failing string) (Undone, Evidence, Policy) {
 	t.Helper()
-	p, policy := upgrade2(t, c, top, change, "v1.35.4")
+	p, policy := upgradePlan(t, c, top, change, "v1.35.4")
 	u, now := stopped(t, p, failing)
 	u.State.Artefacts = append(u.State.Artefacts, journal.Artefact{Name: ArtefactObjects, Hop: "1.35", Path: "/state/" + u.Run + "/objects-1.35.json", Digest: "sha256:0b"})
 	return u, Evidence{Facts: &now, Recorded: recordedBefore, Stored: &cluster.Stored{}}, policy
@@ -190,7 +190,7 @@ func TestWaysOfAHop(t *testing.T) {
 // A hop that brought another minor of etcd does not go back this way.
 func TestAHopWithANewEtcdKeepsNoData(t *testing.T) {
 	c := load(t)
-	p, _ := upgrade2(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	p, _ := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "")
 	for i := range now.Etcd.Members {
 		now.Etcd.Members[i].Version = cluster.MustParseVersion("3.6.5")
@@ -208,7 +208,7 @@ func FuzzRollbackOfAHop(f *testing.F) {
 	f.Add(uint16(65535), uint8(2), uint8(0))
 	f.Fuzz(func(t *testing.T, at uint16, controlPlanes, workers uint8) {
 		top := topology{int(controlPlanes)%3 + 1, int(workers) % 5, "v1.34.4", ""}
-		p, _ := upgrade2(t, c, top, nil, "v1.35.4")
+		p, _ := upgradePlan(t, c, top, nil, "v1.35.4")
 		var mutating []string
 		p.Steps(func(_ *plan.Hop, st *plan.Stage, s *plan.Step) bool {
 			if s.Mutates && st.Name != plan.WorkloadStage {
