@@ -64,22 +64,6 @@ func Objects(ctx context.Context, file, prefix string, visit func(Object) error)
 	return r.newest, nil
 }
 
-// Pods gives the pods that live in a copy of the store.
-func Pods(ctx context.Context, file, prefix string) ([]Object, error) {
-	var out []Object
-	_, err := Objects(ctx, file, prefix, func(o Object) error {
-		switch {
-		case o.Path != PodPath:
-		case o.Sealed:
-			return fmt.Errorf("pod %s/%s is encrypted or damaged: which node it is on cannot be read", o.Namespace, o.Name)
-		default:
-			out = append(out, o)
-		}
-		return nil
-	})
-	return out, err
-}
-
 const (
 	// PodPath is where pods are kept.
 	PodPath   = "pods"
