@@ -108,10 +108,10 @@ func raised(h *plan.Hop, node string) (to cluster.Version, image string) {
 		if st.Name != plan.EtcdStage || s.Node != node {
 			return
 		}
-		switch name := s.ID[strings.LastIndex(s.ID, "/")+1:]; {
-		case name == raisePrefix+"images":
+		switch s.ID[strings.LastIndex(s.ID, "/")+1:] {
+		case raisePrefix + "images":
 			image, _, _ = strings.Cut(s.Args["images"], "\n")
-		case name == raisePrefix+"etcd":
+		case raisePrefix + "etcd":
 			to = etcdAfter(h, s)
 		}
 	})

@@ -99,8 +99,7 @@ func rehearsing(t *testing.T, answer func() (string, error)) *world {
 
 func rehearsingOf(t *testing.T, of oneSnapshot, answer func() (string, error)) *world {
 	t.Helper()
-	var w *world
-	w = newWorld(t, func(argv []string) (string, error) {
+	w := newWorld(t, func(argv []string) (string, error) {
 		switch name := scriptName(argv[2]); name {
 		case "etcd_rehearse.sh":
 			return answer()

@@ -22,6 +22,7 @@ func (v *validator) restoring(h *Hop) {
 			still = &h.Stages[i]
 		case Restore:
 			restore = &h.Stages[i]
+		default: // the others are held to their order
 		}
 	}
 	if still == nil || restore == nil || len(still.Waves) == 0 || len(restore.Waves) == 0 {
