@@ -147,7 +147,7 @@ func (h *awayHold) Run(ctx context.Context) error {
 			over = true
 		case <-changed:
 			stop()
-			_ = <-ended // what it says of a lease that was given up does not count
+			<-ended //nolint:errcheck // what it says of a lease that was given up does not count
 		}
 		stop()
 		if err != nil || over || ctx.Err() != nil {
