@@ -158,7 +158,7 @@ func TestWaysOfTheData(t *testing.T) {
 		"a log apart": {func(u *Undone, _ *Evidence) {
 			u.Plan.Facts.Etcd.Members[1].DataDirectory, u.Plan.Facts.Etcd.Members[1].WALDirectory = "/var/lib/etcd", "/wal"
 		}, "keeps its write-ahead log apart, in /wal"},
-		"another CA":          {func(u *Undone, e *Evidence) { u.Plan.Facts.Identity.CA, e.Facts.Identity.CA = "a", "b" }, "CA was replaced"},
+		"another CA": {func(u *Undone, e *Evidence) { u.Plan.Facts.Identity.CA, e.Facts.Identity.CA = "a", "b" }, "CA was replaced"},
 		"an etcd without bumps": {func(u *Undone, e *Evidence) {
 			old := cluster.MustParseVersion("v3.5.9")
 			for i := range u.Plan.Facts.Etcd.Members {
