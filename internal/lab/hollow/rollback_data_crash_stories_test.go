@@ -25,7 +25,7 @@ func TestRollbackOfTheDataGoesOn(t *testing.T) {
 	}{
 		{"in the standstill", journal.Record{Kind: journal.StepAfter, Step: "1.33/standstill/cp-2/standstill"}},
 		{"between the restores of two members", journal.Record{Kind: journal.StepAfter, Step: "1.33/restore/cp-3/etcd"}},
-		{"before the API servers start", journal.Record{Kind: journal.StepBefore, Step: "1.33/start/cp-1/kube-apiserver"}},
+		{"before the API servers start", journal.Record{Kind: journal.StepAfter, Step: "1.33/start/revision"}},
 	}
 	ended := &endings{}
 	args := []string{"rollback", "--scope", "data", "--accept-data-loss", "--yes", "--accept-notices"}
