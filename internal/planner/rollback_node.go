@@ -175,6 +175,13 @@ func (r *rollback) newerKubelet(node string) string {
 			return l.node
 		}
 	}
+	for _, n := range r.state.nodes {
+		// One that this run did not bring there, such as a node that joined since.
+		moved := slices.ContainsFunc(r.openLanes(), func(l openLane) bool { return l.node == n.Name && l.swapped })
+		if !moved && r.to.Line().Less(n.Kubelet.Line()) {
+			return n.Name
+		}
+	}
 	return ""
 }
 
