@@ -83,7 +83,7 @@ func (s *session) chooseBack(ctx context.Context, u *runRecord, scope string, e 
 	if len(closed) == 0 {
 		return planner.Way{}, &usageError{err: fmt.Errorf("scope %s cannot be judged by this kup", scope), hint: "use a newer kup"}
 	}
-	return planner.Way{}, &noWayError{closed}
+	return planner.Way{}, &noWayError{ways: closed, sealed: s.sealed}
 }
 
 // lookAtNodes asks etcd which version its members agreed on.

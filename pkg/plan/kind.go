@@ -127,7 +127,9 @@ const (
 	// plane that has it. Args: path (on the node), digest, room (directory on the node whose
 	// disk must have room for the file once more), from (\n separated
 	// "node:path", tried when this machine has no whole copy), local (path on this
-	// machine; empty: none). Truth: the file and its digest.
+	// machine; empty: none), sealed (digest of these copies, which are encrypted: they are
+	// decrypted on this machine; empty: they are what digest says). Truth: the file and its
+	// digest.
 	KindDeliver Kind = "deliver"
 	// KindStandstill keeps what writes to the store from running on a node: the
 	// manifests of static pods are moved away, the pods' containers stopped, and it is
