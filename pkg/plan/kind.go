@@ -115,8 +115,9 @@ const (
 	KindObjects Kind = "objects"
 	// KindRejoin makes an etcd member's data equal to the others': a member whose hash
 	// differs is removed, its data directory set aside, and it is added again, empty.
-	// Args: member, dataDir, manifest (path of the static pod's), version (of the etcd
-	// it then runs). Truth: the members' hashes.
+	// Args: member, dataDir, manifest (path of the static pod's) or unit (of systemd, on an
+	// external member's host), version (of the etcd it then runs). Truth: the members'
+	// hashes.
 	KindRejoin Kind = "rejoin"
 	// KindReopen records in the journal of the run that is taken back which of its
 	// steps no longer stand, so that it can be resumed; without steps it ends that
