@@ -13,6 +13,7 @@ import (
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/internal/stored"
 	"github.com/kup-project/kup/pkg/plan"
@@ -24,6 +25,10 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 	line := u.undone().Line()
 	a, saved := u.state.Artefact(line, step.ArtefactSnapshot, "")
 	if !saved {
+		return nil
+	}
+	if snapshot.Sealed(a.Path) {
+		e.Refused[plan.ScopeData] = fmt.Sprintf("the snapshot of hop %s, %s, is encrypted, and kup asks for no identity during a rollback: open it with age and restore it by hand, see docs/disaster-recovery.md", line, filepath.Base(a.Path))
 		return nil
 	}
 	base, err := stateDir(u.plan.Facts.Identity.UID)
@@ -39,7 +44,10 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 		return fmt.Errorf("look at the snapshot: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	file, err := s.snapshotHere(ctx, u, a, dir)
+	file, plain, err := s.dataOf(ctx, u.id, a, dir)
+	if is[*snapshot.SettingsError](err) || is[*snapshot.MachineError](err) {
+		return err // of the identity that was given, or of this machine
+	}
 	if err != nil {
 		return refuseData(ctx, e, err)
 	}
@@ -47,6 +55,7 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 	if err != nil {
 		return refuseData(ctx, e, err)
 	}
+	known.Plain = plain
 	now := filepath.Join(dir, "now.db")
 	d, err := s.difference(ctx, file, now)
 	if err != nil {
@@ -77,7 +86,7 @@ func refuseData(ctx context.Context, e *planner.Evidence, err error) error {
 
 // snapshotHere gives the snapshot as a whole file of this machine: the run's own, or one
 // that is brought to dir from a control plane that has it.
-func (s *session) snapshotHere(ctx context.Context, u *runRecord, a journal.Artefact, dir string) (string, error) {
+func (s *session) snapshotHere(ctx context.Context, run string, a journal.Artefact, dir string) (string, error) {
 	if step.Verify(ctx, s.hosts, artefact(a)) == nil {
 		return a.Path, nil
 	}
@@ -85,8 +94,8 @@ func (s *session) snapshotHere(ctx context.Context, u *runRecord, a journal.Arte
 	if err != nil {
 		return "", err
 	}
-	there := path.Join(detached.Base, u.id, filepath.Base(a.Path))
-	file := filepath.Join(dir, "snapshot.db")
+	there := path.Join(detached.Base, run, filepath.Base(a.Path))
+	file := filepath.Join(dir, filepath.Base(a.Path))
 	var errs []error
 	for _, h := range peers {
 		err := fill(file, &remoteFile{ctx: ctx, host: h, path: there})
@@ -187,9 +196,9 @@ func lossesOf(d stored.Difference) []plan.Loss {
 	return out
 }
 
-// inherit gives a rollback the baselines of the run that it takes back, which its last
+// inheritBaselines gives a rollback the baselines of the run that it takes back, which its last
 // steps compare with.
-func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
+func (s *session) inheritBaselines(ctx context.Context, r *runRecord, m *memory) error {
 	wanted := map[string]bool{}
 	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, st *plan.Step) bool {
 		if _, have := m.Get(st.Args["hop"], step.ArtefactBaseline, ""); st.Kind == plan.KindCompare && !have {
@@ -212,20 +221,10 @@ func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
 		if a.Name != step.ArtefactBaseline || !wanted[a.Hop] {
 			continue
 		}
-		content, err := os.ReadFile(a.Path)
-		if err != nil || digest(content) != a.Digest {
-			if content, err = fetch(ctx, u.id, a, shelves(ctx, peers)); err != nil {
-				return err
-			}
-		}
-		if content == nil {
-			return fmt.Errorf("the baseline of hop %s of run %s is lost: neither this machine nor a control plane has it", a.Hop, u.id)
-		}
-		here := filepath.Join(m.Dir(), filepath.Base(a.Path))
-		if err := writeDurably(here, content); err != nil {
+		if a.Path, err = brought(ctx, m.Dir(), u.id, a, peers); err != nil {
 			return err
 		}
-		if err := m.Put(ctx, step.Artefact{Name: a.Name, Hop: a.Hop, Path: here, Digest: a.Digest}); err != nil {
+		if err := m.Put(ctx, artefact(a)); err != nil {
 			return err
 		}
 	}

@@ -83,17 +83,26 @@ func (s *session) chooseBack(ctx context.Context, u *runRecord, scope string, e 
 	if len(closed) == 0 {
 		return planner.Way{}, &usageError{err: fmt.Errorf("scope %s cannot be judged by this kup", scope), hint: "use a newer kup"}
 	}
-	return planner.Way{}, &noWayError{closed}
+	return planner.Way{}, &noWayError{ways: closed, sealed: s.sealed}
 }
 
-// lookAtNodes asks etcd which version its members agreed on.
-func lookAtNodes(ctx context.Context, s *session, _ *runRecord, e *planner.Evidence) error {
+// lookAtNodes asks etcd which version its members agreed on, and what the run recorded of
+// the API, which goes back with all API servers only.
+func lookAtNodes(ctx context.Context, s *session, r *runRecord, e *planner.Evidence) error {
+	var err error
+	if e.Recorded, _, err = s.recordedObjects(ctx, r); err != nil {
+		s.sys.tell("kup: %v", err)
+	}
 	if e.Facts == nil || s.etcd == nil {
 		return nil
 	}
 	health, err := s.etcd.Health(ctx)
 	if err != nil {
-		return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		e.Refused[plan.ScopeNode] = fmt.Sprintf("etcd does not tell which version its members agreed on: %v", err)
+		return nil
 	}
 	for _, m := range health.Members {
 		if v, err := cluster.ParseVersion(m.StorageVersion); err == nil && e.EtcdCluster.Less(v) {

@@ -24,6 +24,9 @@ type Saved struct {
 	// Pods are the uids of the pods that the snapshot knows on each node, those of static
 	// pods left out.
 	Pods map[string][]string
+	// Plain is the digest of the data, "sha256:...", of a snapshot that is kept encrypted;
+	// empty: the file that is kept is the data.
+	Plain string
 }
 
 // leastBump is how far a restore raises the revision at least: no client that watched
@@ -84,8 +87,30 @@ func (r *rollback) dataNodes() string {
 			return fmt.Sprintf("etcd member %s keeps its write-ahead log apart, in %s, and kup restores data directories alone; see docs/disaster-recovery.md", cmp.Or(m.Name, m.ID), wal)
 		}
 	}
+	if joined := r.joinedUnseen(); joined != "" {
+		return fmt.Sprintf("node %s joined since: the snapshot knows nothing of it; shut it down, or stop its kubelet and its pods, and restore by hand: docs/disaster-recovery.md", joined)
+	}
+	for _, n := range r.state.nodes {
+		if !r.before[n.Name].etcd.IsZero() && !n.member {
+			return fmt.Sprintf("node %s ran an etcd member before hop %s and runs none now: bring it back first, or restore by hand: docs/disaster-recovery.md", n.Name, r.line)
+		}
+	}
 	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
 		return "the cluster's CA was replaced since: nodes would not trust what the snapshot holds"
+	}
+	return ""
+}
+
+// joinedUnseen names a node that etcd knows and the API could not be asked about: its
+// kubelet would not be stopped, and its pods would run twice.
+func (r *rollback) joinedUnseen() string {
+	if r.evidence.Facts != nil {
+		return ""
+	}
+	for _, l := range r.evidence.Losses[plan.ScopeData] {
+		if _, known := r.before[l.Name]; l.Kind == plan.LossCreated && l.Resource == "Node" && !known {
+			return l.Name
+		}
 	}
 	return ""
 }

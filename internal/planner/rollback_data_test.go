@@ -30,16 +30,19 @@ func TestRollbackOfTheData(t *testing.T) {
 		name, failing string
 		blind         bool
 		live          int64
+		plain         string
 	}{
-		{"data-early", "1.34/etcd/cp-3/etcd", false, 4100},
-		{"data-hop", "", false, 1_000_004_000},
-		{"data-blind", "", true, 9000},
+		{"data-early", "1.34/etcd/cp-3/etcd", false, 4100, ""},
+		{"data-hop", "", false, 1_000_004_000, ""},
+		{"data-blind", "", true, 9000, ""},
+		{"data-sealed", "1.34/etcd/cp-3/etcd", false, 4100, "sha256:" + strings.Repeat("ab", 32)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, policy := upgradePlan(t, c, three, nil, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
 			u = withSnapshot(u, "1.34")
 			e := Evidence{Facts: &now, Saved: read(tc.live)}
+			e.Saved.Plain = tc.plain
 			if tc.blind {
 				e.Facts = nil
 			}
@@ -146,14 +149,26 @@ func TestWaysOfTheData(t *testing.T) {
 		change func(u *Undone, e *Evidence)
 		want   string
 	}{
-		"it works":            {func(*Undone, *Evidence) {}, ""},
-		"it works blind":      {func(_ *Undone, e *Evidence) { e.Facts = nil }, ""},
-		"no snapshot":         {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "hop 1.34 has no snapshot"},
-		"not read":            {func(_ *Undone, e *Evidence) { e.Saved = nil }, "was not read"},
-		"another store":       {func(_ *Undone, e *Evidence) { e.Saved.Live = 1 }, "below the snapshot's 4000"},
-		"external":            {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Topology = "external" }, "static pods"},
-		"no backup":           {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node cp-1"},
-		"a node that joined":  {func(u *Undone, _ *Evidence) { u.Plan.Facts.Nodes = u.Plan.Facts.Nodes[:4] }, "node w-2 joined since"},
+		"it works":           {func(*Undone, *Evidence) {}, ""},
+		"it works blind":     {func(_ *Undone, e *Evidence) { e.Facts = nil }, ""},
+		"no snapshot":        {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "hop 1.34 has no snapshot"},
+		"not read":           {func(_ *Undone, e *Evidence) { e.Saved = nil }, "was not read"},
+		"another store":      {func(_ *Undone, e *Evidence) { e.Saved.Live = 1 }, "below the snapshot's 4000"},
+		"external":           {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Topology = "external" }, "static pods"},
+		"no backup":          {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node cp-1"},
+		"a node that joined": {func(u *Undone, _ *Evidence) { u.Plan.Facts.Nodes = u.Plan.Facts.Nodes[:4] }, "node w-2 joined since"},
+		"a node that joined unseen": {func(_ *Undone, e *Evidence) {
+			e.Facts = nil
+			e.Losses = map[plan.Scope][]plan.Loss{plan.ScopeData: {{Kind: plan.LossCreated, Resource: "Node", Name: "w-9"}}}
+		}, "node w-9 joined since"},
+		"a known node made anew": {func(_ *Undone, e *Evidence) {
+			e.Facts = nil
+			e.Losses = map[plan.Scope][]plan.Loss{plan.ScopeData: {{Kind: plan.LossCreated, Resource: "Node", Name: "w-1"}}}
+		}, ""},
+		"a member that was taken out": {func(_ *Undone, e *Evidence) {
+			e.Facts.Etcd.Members = e.Facts.Etcd.Members[1:]
+			e.Facts.Node("cp-1").StaticPods = nil
+		}, "node cp-1 ran an etcd member before hop 1.34 and runs none now"},
 		"a member of nowhere": {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Members[1].Node = "" }, "on which node etcd member cp-2 runs"},
 		"a log apart": {func(u *Undone, _ *Evidence) {
 			u.Plan.Facts.Etcd.Members[1].DataDirectory, u.Plan.Facts.Etcd.Members[1].WALDirectory = "/var/lib/etcd", "/wal"

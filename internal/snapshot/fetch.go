@@ -164,7 +164,7 @@ func (s *Store) opened(ctx context.Context, f Fetched, ids Identities, work *Wor
 		return f, err
 	}
 	if string(head[:n]) != sealedBeginning {
-		if sealed(f.Path) {
+		if Sealed(f.Path) {
 			return f, &BadError{Name: f.Meta.Name, Err: fmt.Errorf("%w: it does not begin as an age file does", ErrSealed)}
 		}
 		return f, nil // a plain one is proven by whoever proves snapshots

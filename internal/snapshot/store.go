@@ -186,5 +186,5 @@ func (s *Store) copyOut(ctx context.Context, p Place, name string, to io.Writer)
 	})
 }
 
-// sealed tells whether a name is that of an encrypted file.
-func sealed(name string) bool { return strings.HasSuffix(name, sealedSuffix) }
+// Sealed tells whether a name is that of an encrypted file.
+func Sealed(name string) bool { return strings.HasSuffix(name, sealedSuffix) }

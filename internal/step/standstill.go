@@ -12,6 +12,9 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
+// stillTimeout bounds what is stopped on a host: every node stands still meanwhile.
+const stillTimeout = 15 * time.Minute
+
 // standstill: the truth is the host, which is asked anew.
 type standstill struct{ executions }
 
@@ -83,7 +86,8 @@ func (r *standstill) Run(ctx context.Context, s plan.Step, e plan.Execution) err
 	}
 	if !x.proof {
 		_, err := r.run(ctx, s, e, "bring the node to a standstill", remote.Command{
-			Argv: script([]string{"common", "standstill", "standstill_make"}, append(x.params(), x.aside)...),
+			Argv:    script([]string{"common", "standstill", "standstill_make"}, append(x.params(), x.aside)...),
+			Timeout: stillTimeout,
 		})
 		return err
 	}
@@ -137,7 +141,7 @@ func (r *sandboxes) Run(ctx context.Context, s plan.Step, e plan.Execution) erro
 	}
 	_, err = r.run(ctx, s, e, "stop the pods that the snapshot does not know", remote.Command{
 		Argv:    script([]string{"common", "standstill", "standstill_holds", "sandboxes", "sandboxes_stop"}, append(x.params(), strings.Join(x.keep, "\n"), x.grace)...),
-		Timeout: 15 * time.Minute,
+		Timeout: stillTimeout,
 	})
 	return err
 }

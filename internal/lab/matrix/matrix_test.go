@@ -115,4 +115,11 @@ func TestSteady(t *testing.T) {
 	if other := steady(rehearsal("20261122-124513-0a1b2d", "short", "491")); other == a {
 		t.Errorf("what is no digest was cut: %q", other)
 	}
+	on := func(host string, argv ...string) hollow.Mutation { return hollow.Mutation{Host: host, Argv: argv} }
+	run := "20261122-124512-0a1b2c"
+	before := commands([]hollow.Mutation{on("cp-1", rehearsal(run, strings.Repeat("ab", 32), "487")...), on("cp-1", "reboot")})
+	after := commands([]hollow.Mutation{on("cp-2", rehearsal(run, strings.Repeat("cd", 32), "491")...), on("cp-2", "reboot")})
+	if found := counted("given", before, after); len(found) != 2 {
+		t.Errorf("only the reboot of another host is a difference: %q", found)
+	}
 }
