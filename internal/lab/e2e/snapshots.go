@@ -249,9 +249,13 @@ func (s *snapshots) restore(ctx context.Context, content []byte, fresh *env, bef
 	return nil
 }
 
-// passing are resources that live shorter than a restore takes: they are made anew or
-// renewed by controllers and kubelets all the time.
-var passing = []string{"events", "events.events.k8s.io", "leases.coordination.k8s.io", "pods", "endpoints", "endpointslices.discovery.k8s.io", "nodes", "componentstatuses"}
+// passing are resources that live shorter than a restore takes: they are made anew,
+// renewed or removed by controllers and kubelets all the time. The Jobs are those that
+// the workload's CronJob makes, one a minute.
+var passing = []string{
+	"events", "events.events.k8s.io", "leases.coordination.k8s.io", "pods", "endpoints", "endpointslices.discovery.k8s.io", "nodes",
+	"componentstatuses", "jobs.batch", "certificatesigningrequests.certificates.k8s.io",
+}
 
 // servedAgain compares identity and content of what outlives a restore. The certificates
 // of the other lab's authority arrive in these objects, by its own controllers.
