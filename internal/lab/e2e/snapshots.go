@@ -136,7 +136,9 @@ func (s *snapshots) another(ctx context.Context) (*env, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := &env{scenario: s.scenario, dir: s.dir, lab: lab, kup: s.kup, from: s.from, to: s.to, path: s.path, out: s.out, since: s.since}
+	scenario := s.scenario
+	scenario.Name += ", second lab"
+	fresh := &env{scenario: scenario, dir: s.dir, lab: lab, kup: s.kup, from: s.from, to: s.to, path: s.path, out: s.out, since: s.since}
 	if err := fresh.connect(); err != nil {
 		return nil, errors.Join(err, lab.Down(context.WithoutCancel(ctx)))
 	}
