@@ -233,11 +233,14 @@ func (r *nodeRollback) sameFiles(ctx context.Context, node string, below ...stri
 	among := func(file string) bool {
 		return slices.ContainsFunc(below, func(p string) bool { return strings.HasPrefix(file, p) })
 	}
+	compared := 0
 	for file, digest := range r.digests[node] {
 		if among(file) {
+			compared++
 			r.check(now[node][file] == digest, "%s: %s is not what it was before", node, file)
 		}
 	}
+	r.check(compared > 0, "%s: no file below %v was there before", node, below)
 	for file := range now[node] {
 		_, was := r.digests[node][file]
 		r.check(was || !among(file), "%s: %s was not there before", node, file)
