@@ -66,7 +66,8 @@ func (r *restoreMember) Run(ctx context.Context, s plan.Step, e plan.Execution) 
 	params := append(x.still.params(), x.programs.in(e.Run)...)
 	params = append(params, x.bump, x.snapshot, x.sha256, x.data, x.aside, x.member, x.peers, x.all, x.cluster)
 	_, err = r.run(ctx, s, e, "restore etcd's data from "+x.snapshot, remote.Command{
-		Argv: script([]string{"common", "standstill", "standstill_holds", "etcd_programs", "etcd_restored", "etcd_restore"}, params...), Timeout: restoreTimeout,
+		Argv:    script([]string{"common", "standstill", "standstill_holds", "etcd_programs", "etcd_restored", "etcd_restore"}, params...),
+		Timeout: restoreTimeout,
 	})
 	return err
 }
