@@ -157,6 +157,9 @@ func readPlan(path string) (*plan.Plan, error) {
 	if err != nil {
 		return nil, &usageError{err: fmt.Errorf("plan file %s: %w", path, err), hint: "make it anew: kup plan --to VERSION --out " + path}
 	}
+	if back := p.Rollback; back != nil { // what it costs is asked for by kup rollback alone
+		return nil, &usageError{err: fmt.Errorf("plan file %s takes run %s back, and apply only goes up", path, back.Run), hint: "kup rollback lays it out anew, shows what it costs and asks"}
+	}
 	return p, nil
 }
 

@@ -134,14 +134,14 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 		return err
 	}
 	defer func() { err = errors.Join(err, m.journal.Close()) }()
-	if err := inherit(ctx, r, m, peers); err != nil {
+	if err := inheritObjects(ctx, r, m, peers); err != nil {
 		return err
 	}
 	mirrored := newMirror(r.id, lease.Epoch(), r.dir, peers, func(text string) { observer.Note("", text) })
 	if err := verify(ctx, s.hosts, m.snapshot().Artefacts, mirrored.anyHas); err != nil {
 		return err
 	}
-	if err := s.inherit(ctx, r, m); err != nil {
+	if err := s.inheritBaselines(ctx, r, m); err != nil {
 		return err
 	}
 	e := &engine.Engine{

@@ -50,8 +50,9 @@ auto takes the first that works, and says why those before it do not. A plan tha
 data says what, by namespace, kind and name, and needs --accept-data-loss.
 
 Exit status 5 when it is rolled back, 4 when it stopped on the way: kup rollback goes on.
-An unfinished rollback is gone on with, whatever is asked for. One that restores an
-encrypted snapshot needs --identity again, until the members' nodes have it.`,
+An unfinished rollback is gone on with, whatever is asked for; only --scope data may take
+its place. One that restores an encrypted snapshot needs --identity again, until the
+members' nodes have it.`,
 		Example: `  kup rollback
   kup rollback --node w-3
   kup rollback --scope hop --out back.json    look at it only
@@ -116,11 +117,14 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	if last.undoes() != "" && !last.over() {
+	if last.undoes() != "" && !last.over() && !o.replaces(last) {
 		return s.goOnBack(ctx, looking, last, o, apiErr)
 	}
 	u, err := s.undoable(looking, last)
 	if err != nil {
+		return err
+	}
+	if err := s.quiet(looking, u, last); err != nil {
 		return err
 	}
 	if apiErr == nil {
@@ -209,6 +213,13 @@ func (s *session) findNamed(ctx context.Context, clusterUID, id string) (*runRec
 	return g.runRecord, nil
 }
 
+// replaces tells whether a rollback takes the place of an unfinished one. Only a restore
+// may: it makes everything what it was before the hop, however far the other one came,
+// and is what is left when the API that the other one needs is dead.
+func (o *rollbackOptions) replaces(unfinished *runRecord) bool {
+	return o.scope == string(plan.ScopeData) && unfinished.plan.Rollback.Scope != plan.ScopeData
+}
+
 // goOnBack resumes a rollback.
 func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollbackOptions, apiErr error) error {
 	s.sys.tell("Going on with rollback %s of run %s: %s", r.id, r.undoes(), r.standing())
@@ -218,7 +229,7 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 	if o.scope != scopeAuto && o.scope != string(r.plan.Rollback.Scope) {
 		return &usageError{
 			err:  fmt.Errorf("rollback %s of scope %s is unfinished; it comes to its end before another is begun", r.id, r.plan.Rollback.Scope),
-			hint: "kup rollback goes on with it",
+			hint: "kup rollback goes on with it; where it cannot, kup rollback --scope data restores the snapshot instead",
 		}
 	}
 	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {

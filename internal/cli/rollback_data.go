@@ -192,9 +192,9 @@ func lossesOf(d stored.Difference) []plan.Loss {
 	return out
 }
 
-// inherit gives a rollback the baselines of the run that it takes back, which its last
+// inheritBaselines gives a rollback the baselines of the run that it takes back, which its last
 // steps compare with.
-func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
+func (s *session) inheritBaselines(ctx context.Context, r *runRecord, m *memory) error {
 	wanted := map[string]bool{}
 	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, st *plan.Step) bool {
 		if _, have := m.Get(st.Args["hop"], step.ArtefactBaseline, ""); st.Kind == plan.KindCompare && !have {
@@ -217,20 +217,10 @@ func (s *session) inherit(ctx context.Context, r *runRecord, m *memory) error {
 		if a.Name != step.ArtefactBaseline || !wanted[a.Hop] {
 			continue
 		}
-		content, err := os.ReadFile(a.Path)
-		if err != nil || digest(content) != a.Digest {
-			if content, err = fetch(ctx, u.id, a, shelves(ctx, peers)); err != nil {
-				return err
-			}
-		}
-		if content == nil {
-			return fmt.Errorf("the baseline of hop %s of run %s is lost: neither this machine nor a control plane has it", a.Hop, u.id)
-		}
-		here := filepath.Join(m.Dir(), filepath.Base(a.Path))
-		if err := writeDurably(here, content); err != nil {
+		if a.Path, err = brought(ctx, m.Dir(), u.id, a, peers); err != nil {
 			return err
 		}
-		if err := m.Put(ctx, step.Artefact{Name: a.Name, Hop: a.Hop, Path: here, Digest: a.Digest}); err != nil {
+		if err := m.Put(ctx, artefact(a)); err != nil {
 			return err
 		}
 	}

@@ -2,9 +2,14 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"testing"
 
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/planner"
+	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/internal/stored"
+	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
@@ -61,6 +66,22 @@ func TestPhases(t *testing.T) {
 		if got := phaseAt(awayPlan(), among(tt.done...), among(tt.begun...)); got != tt.want {
 			t.Errorf("done %v, begun %v: %d, want %d", tt.done, tt.begun, got, tt.want)
 		}
+	}
+}
+
+// An encrypted snapshot is not taken for a damaged one: the operator is told what to do.
+func TestAnEncryptedSnapshotIsRestoredByHand(t *testing.T) {
+	p := &plan.Plan{Hops: []plan.Hop{{To: cluster.MustParseVersion("v1.34.4"), Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{{{ID: "a", Mutates: true}}}}}}}}}}
+	u := &runRecord{id: "r", plan: p, state: journal.State{
+		Steps:     map[string]journal.StepState{"a": {Attempt: 1}},
+		Artefacts: []journal.Artefact{{Name: step.ArtefactSnapshot, Hop: "1.34", Path: "/state/r/etcd-1.34.db.age"}},
+	}}
+	e := &planner.Evidence{Refused: map[plan.Scope]string{}}
+	if err := lookAtData(t.Context(), testSession(t), u, e); err != nil {
+		t.Fatal(err)
+	}
+	if why := e.Refused[plan.ScopeData]; !strings.Contains(why, "etcd-1.34.db.age, is encrypted") || !strings.Contains(why, "docs/disaster-recovery.md") {
+		t.Errorf("why %q", why)
 	}
 }
 

@@ -135,9 +135,9 @@ func brought(ctx context.Context, dir, run string, a journal.Artefact, peers []r
 	return file, writeDurably(file, b)
 }
 
-// inherit gives a rollback what its steps need of the run that is taken back, as
+// inheritObjects gives a rollback the objects that its steps put back, as
 // artefacts of its own: another machine then goes on with it too.
-func inherit(ctx context.Context, r *runRecord, m *memory, peers []remote.Host) error {
+func inheritObjects(ctx context.Context, r *runRecord, m *memory, peers []remote.Host) error {
 	var err error
 	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		if s.Kind != plan.KindObjects {

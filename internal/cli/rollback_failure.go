@@ -111,6 +111,11 @@ func undoableIn(u *runRecord, lane plan.Lane, failed string) bool {
 func (s *session) takeBack(ctx context.Context, u *runRecord, o onFailure, cause error) error {
 	looking, done := s.sys.untilStop(ctx)
 	defer done()
+	unknown, err := stillAtWork(looking, u, s.hostsSay(u))
+	if err := errors.Join(err, unknown); err != nil {
+		s.sys.tell("kup: not taken back: %s", oneLine(err.Error()))
+		return cause
+	}
 	for _, scope := range o.scopes() {
 		p, err := s.planBack(looking, u, &rollbackOptions{scope: string(scope)}, nil)
 		if err == nil {

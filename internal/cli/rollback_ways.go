@@ -98,7 +98,11 @@ func lookAtNodes(ctx context.Context, s *session, r *runRecord, e *planner.Evide
 	}
 	health, err := s.etcd.Health(ctx)
 	if err != nil {
-		return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		e.Refused[plan.ScopeNode] = fmt.Sprintf("etcd does not tell which version its members agreed on: %v", err)
+		return nil
 	}
 	for _, m := range health.Members {
 		if v, err := cluster.ParseVersion(m.StorageVersion); err == nil && e.EtcdCluster.Less(v) {

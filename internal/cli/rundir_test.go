@@ -273,6 +273,18 @@ func TestReadPlan(t *testing.T) {
 			}
 		})
 	}
+	// Its losses are asked for by rollback alone.
+	back, err := plan.Encode(backPlan(t, runA, plan.ScopeHop))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "back"), back, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = readPlan(filepath.Join(dir, "back"))
+	if code, hint := classify(err); code != exitUsage || !strings.Contains(err.Error(), "takes run "+runA+" back") || !strings.HasPrefix(hint, "kup rollback") {
+		t.Errorf("a rollback's: %v: %d %q", err, code, hint)
+	}
 	_, err = readPlan(filepath.Join(dir, "absent"))
 	if code, hint := classify(err); code != exitUsage || !strings.HasPrefix(hint, "make one") {
 		t.Errorf("absent: %v: %d %q", err, code, hint)

@@ -84,8 +84,30 @@ func (r *rollback) dataNodes() string {
 			return fmt.Sprintf("on which node etcd member %s runs is not known", cmp.Or(m.Name, m.ID))
 		}
 	}
+	if joined := r.joinedUnseen(); joined != "" {
+		return fmt.Sprintf("node %s joined since: the snapshot knows nothing of it; shut it down, or stop its kubelet and its pods, and restore by hand: docs/disaster-recovery.md", joined)
+	}
+	for _, n := range r.state.nodes {
+		if !r.before[n.Name].etcd.IsZero() && !n.member {
+			return fmt.Sprintf("node %s ran an etcd member before hop %s and runs none now: bring it back first, or restore by hand: docs/disaster-recovery.md", n.Name, r.line)
+		}
+	}
 	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
 		return "the cluster's CA was replaced since: nodes would not trust what the snapshot holds"
+	}
+	return ""
+}
+
+// joinedUnseen names a node that etcd knows and the API could not be asked about: its
+// kubelet would not be stopped, and its pods would run twice.
+func (r *rollback) joinedUnseen() string {
+	if r.evidence.Facts != nil {
+		return ""
+	}
+	for _, l := range r.evidence.Losses[plan.ScopeData] {
+		if _, known := r.before[l.Name]; l.Kind == plan.LossCreated && l.Resource == "Node" && !known {
+			return l.Name
+		}
 	}
 	return ""
 }

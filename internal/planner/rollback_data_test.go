@@ -113,14 +113,26 @@ func TestWaysOfTheData(t *testing.T) {
 		change func(u *Undone, e *Evidence)
 		want   string
 	}{
-		"it works":            {func(*Undone, *Evidence) {}, ""},
-		"it works blind":      {func(_ *Undone, e *Evidence) { e.Facts = nil }, ""},
-		"no snapshot":         {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "hop 1.34 has no snapshot"},
-		"not read":            {func(_ *Undone, e *Evidence) { e.Saved = nil }, "was not read"},
-		"another store":       {func(_ *Undone, e *Evidence) { e.Saved.Live = 1 }, "below the snapshot's 4000"},
-		"external":            {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Topology = "external" }, "static pods"},
-		"no backup":           {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node cp-1"},
-		"a node that joined":  {func(u *Undone, _ *Evidence) { u.Plan.Facts.Nodes = u.Plan.Facts.Nodes[:4] }, "node w-2 joined since"},
+		"it works":           {func(*Undone, *Evidence) {}, ""},
+		"it works blind":     {func(_ *Undone, e *Evidence) { e.Facts = nil }, ""},
+		"no snapshot":        {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "hop 1.34 has no snapshot"},
+		"not read":           {func(_ *Undone, e *Evidence) { e.Saved = nil }, "was not read"},
+		"another store":      {func(_ *Undone, e *Evidence) { e.Saved.Live = 1 }, "below the snapshot's 4000"},
+		"external":           {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Topology = "external" }, "static pods"},
+		"no backup":          {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node cp-1"},
+		"a node that joined": {func(u *Undone, _ *Evidence) { u.Plan.Facts.Nodes = u.Plan.Facts.Nodes[:4] }, "node w-2 joined since"},
+		"a node that joined unseen": {func(_ *Undone, e *Evidence) {
+			e.Facts = nil
+			e.Losses = map[plan.Scope][]plan.Loss{plan.ScopeData: {{Kind: plan.LossCreated, Resource: "Node", Name: "w-9"}}}
+		}, "node w-9 joined since"},
+		"a known node made anew": {func(_ *Undone, e *Evidence) {
+			e.Facts = nil
+			e.Losses = map[plan.Scope][]plan.Loss{plan.ScopeData: {{Kind: plan.LossCreated, Resource: "Node", Name: "w-1"}}}
+		}, ""},
+		"a member that was taken out": {func(_ *Undone, e *Evidence) {
+			e.Facts.Etcd.Members = e.Facts.Etcd.Members[1:]
+			e.Facts.Node("cp-1").StaticPods = nil
+		}, "node cp-1 ran an etcd member before hop 1.34 and runs none now"},
 		"a member of nowhere": {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Members[1].Node = "" }, "on which node etcd member cp-2 runs"},
 		"another CA":          {func(u *Undone, e *Evidence) { u.Plan.Facts.Identity.CA, e.Facts.Identity.CA = "a", "b" }, "CA was replaced"},
 		"an etcd without bumps": {func(u *Undone, e *Evidence) {

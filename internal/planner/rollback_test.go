@@ -184,9 +184,14 @@ func TestWaysOfANode(t *testing.T) {
 		"asked for a node that is done":                {"1.34/workers/w-2/kubelet", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"w-1"} }, "w-1", ""},
 		"asked for an untouched node":                  {"1.34/control-plane/cp-2/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"w-1"} }, "", "changed nothing on node w-1"},
 		"asked for an API server below newer kubelets": {"1.34/workers/w-1/kubelet", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"cp-2"} }, "cp-2", "must not be newer than the API server of node cp-2"},
-		"asked for one before kubelets moved":          {"1.34/control-plane/cp-3/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"cp-2"} }, "cp-2", ""},
-		"no API, a worker":                             {"1.34/workers/w-1/kubelet", three, func(_ *Undone, e *Evidence) { e.Facts = nil }, "w-1", "the API does not answer"},
-		"no API, its only server":                      {"1.34/control-plane/cp-1/apply", topology{1, 1, "v1.33.13", "v3.5.26"}, func(_ *Undone, e *Evidence) { e.Facts = nil }, "cp-1", ""},
+		"an API server below a node that joined": {"1.34/control-plane/cp-2/node", three, func(_ *Undone, e *Evidence) {
+			joined := *e.Facts.Node("w-1")
+			joined.Name, joined.Kubelet = "w-9", cluster.MustParseVersion("v1.34.4")
+			e.Facts.Nodes = append(e.Facts.Nodes, joined)
+		}, "cp-2", "the kubelet of node w-9 is at v1.34.4 already"},
+		"asked for one before kubelets moved": {"1.34/control-plane/cp-3/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"cp-2"} }, "cp-2", ""},
+		"no API, a worker":                    {"1.34/workers/w-1/kubelet", three, func(_ *Undone, e *Evidence) { e.Facts = nil }, "w-1", "the API does not answer"},
+		"no API, its only server":             {"1.34/control-plane/cp-1/apply", topology{1, 1, "v1.33.13", "v3.5.26"}, func(_ *Undone, e *Evidence) { e.Facts = nil }, "cp-1", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, policy := upgradePlan(t, c, tc.top, nil, "v1.34.4")

@@ -108,12 +108,15 @@ func (r *deliver) Run(ctx context.Context, s plan.Step, _ plan.Execution) error 
 	return r.hasRoom(ctx, s, d)
 }
 
+// etcdManifestFile is where kubeadm has a member's static pod.
+const etcdManifestFile = "/etc/kubernetes/manifests/etcd.yaml"
+
 // hasRoom asks whether the disk that the snapshot is restored on has room for it.
 func (r *deliver) hasRoom(ctx context.Context, s plan.Step, d delivery) error {
 	if d.room == "" {
 		return nil
 	}
-	_, err := r.ask(ctx, s, "see to room on the disk of "+d.room, script([]string{"common", "etcd_programs", "deliver_room"}, d.room, d.artefact.Path))
+	_, err := r.ask(ctx, s, "see to room on the disk of "+d.room, script([]string{"common", "etcd_programs", "deliver_room"}, d.room, d.artefact.Path, etcdManifestFile))
 	return err
 }
 

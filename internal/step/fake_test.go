@@ -81,12 +81,13 @@ func exit(code int, stderr string) error {
 type fakeExecutor struct {
 	mu     sync.Mutex
 	ran    []plan.Execution
+	limits []time.Duration // of ran
 	states map[string]ExecutionState
 }
 
 func (e *fakeExecutor) Run(ctx context.Context, h remote.Host, x plan.Execution, c remote.Command, progress func(string)) (remote.Result, error) {
 	e.mu.Lock()
-	e.ran = append(e.ran, x)
+	e.ran, e.limits = append(e.ran, x), append(e.limits, c.Timeout)
 	e.mu.Unlock()
 	progress("working")
 	return h.Run(ctx, c)

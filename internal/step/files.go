@@ -5,10 +5,14 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/plan"
 )
+
+// filesTimeout bounds putting a few files back.
+const filesTimeout = 10 * time.Minute
 
 // files: the truth is the execution's record. Running it again makes no difference,
 // so a record that was lost is no harm.
@@ -63,6 +67,6 @@ func (r *files) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
 		return err
 	}
 	params := append([]string{p.archive, p.digest, strconv.Itoa(len(p.keep))}, p.keep...)
-	_, err = r.run(ctx, s, x, "put files of "+p.archive+" back", remote.Command{Argv: script([]string{"common", "files"}, append(params, p.paths...)...)})
+	_, err = r.run(ctx, s, x, "put files of "+p.archive+" back", remote.Command{Argv: script([]string{"common", "files"}, append(params, p.paths...)...), Timeout: filesTimeout})
 	return err
 }

@@ -214,6 +214,9 @@ func (r *rejoin) replace(ctx context.Context, s plan.Step, x plan.Execution, m r
 			return failed(s, "find the member", fmt.Errorf("no member %s is known", m.name), "")
 		}
 		away = &left{old.ID, old.PeerURL}
+		if newer, all := newerWithout(members, away.id, m.version); all {
+			return failed(s, "take the member out of etcd", fmt.Errorf("all other members run etcd %s or newer: without %s they agree on that, and an etcd %s could not join again; the member was left as it is", newer.Line(), m.name, m.version), "kup rollback --scope data restores the snapshot")
+		}
 	}
 	if old := find(members, func(o cluster.Member) bool { return o.ID == away.id }); old != nil {
 		if members, err = r.takeOut(ctx, s, x, m, *away, members); err != nil {
@@ -355,6 +358,21 @@ func quorumWithout(members []cluster.Member, id string) error {
 		return fmt.Errorf("of the other %d members %d are healthy, and %d must be; not healthy: %s", others, healthy, need, strings.Join(bad, ", "))
 	}
 	return nil
+}
+
+// newerWithout tells whether all members but one run a newer minor than a version: etcd
+// raises the version that a cluster agrees on as soon as none is older.
+func newerWithout(members []cluster.Member, id string, than cluster.Version) (oldest cluster.Version, all bool) {
+	for _, m := range members {
+		switch {
+		case m.ID == id || m.Learner:
+		case m.Version.IsZero() || !than.Line().Less(m.Version.Line()):
+			return cluster.Version{}, false
+		case oldest.IsZero() || m.Version.Less(oldest):
+			oldest = m.Version
+		}
+	}
+	return oldest, !oldest.IsZero()
 }
 
 // initialCluster is what the new member is to know of the others, and of itself.

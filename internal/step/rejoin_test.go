@@ -26,7 +26,8 @@ const etcdManifest = `spec:
 
 func TestRejoinScripts(t *testing.T) {
 	s := newShell(t, map[string]string{"sync": "", "sleep": "", "cat": `[ "$1" != "/proc/[0-9]*/comm" ] && case $1 in /proc/*) cat "$STATE/comm" 2>/dev/null; exit 0 ;; esac; exec /usr/bin/cat "$@"`})
-	s.write("etc/kubernetes/manifests/etcd.yaml", etcdManifest)
+	text := strings.Replace(etcdManifest, "/var/lib/etcd", s.path("var/etcd"), 1)
+	s.write("etc/kubernetes/manifests/etcd.yaml", text)
 	s.write("var/etcd/member/db", "data")
 	keep, manifest := s.path("lib/rejoin/cp-1"), s.path("etc/kubernetes/manifests/etcd.yaml")
 	stop := script([]string{"common", "rejoin_stop"}, keep, "run-1", manifest, s.path("var/etcd"), "8e9e05c52164694d", "https://10.0.0.1:2380", "300")
@@ -59,7 +60,7 @@ func TestRejoinScripts(t *testing.T) {
 			t.Fatalf("start: exit code %d\n%s%s", code, out, stderr)
 		}
 	}
-	want := strings.Replace(etcdManifest, "https://10.0.0.1:2380\n", "https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380\n    - --initial-cluster-state=existing\n", 1)
+	want := strings.Replace(text, "https://10.0.0.1:2380\n", "https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380\n    - --initial-cluster-state=existing\n", 1)
 	if got := s.read("etc/kubernetes/manifests/etcd.yaml"); got != want {
 		t.Errorf("manifest:\n%s", got)
 	}
@@ -71,7 +72,10 @@ func TestRejoinScripts(t *testing.T) {
 	}
 
 	t.Run("refused", func(t *testing.T) {
-		for name, text := range map[string]string{"": "is missing", "x: --wal-dir=/wal": "--wal-dir"} {
+		for name, text := range map[string]string{
+			"": "is missing", "x: --wal-dir=/wal": "--wal-dir",
+			"- --data-dir=" + s.path("var/etcd") + "/more\n": "does not have the member's data in",
+		} {
 			_ = os.RemoveAll(keep)
 			_ = os.Remove(manifest)
 			if name != "" {
@@ -372,6 +376,9 @@ func TestRejoinRefuses(t *testing.T) {
 		"another is away": {func(e *fakeEtcd) { e.members[1].Healthy, e.members[1].Problem = false, "gone" }, "of the other 2 members 1 are healthy, and 2 must be; not healthy: cp-2 (gone)"},
 		"one of two":      {func(e *fakeEtcd) { e.members = e.members[:2] }, "no quorum is left when it is stopped"},
 		"the only one":    {func(e *fakeEtcd) { e.members = e.members[:1]; e.members[0].Version = cluster.Version{} }, "it is the only one"},
+		"the last old one": {func(e *fakeEtcd) {
+			e.members[1].Version, e.members[2].Version = cluster.MustParseVersion("v3.6.5"), cluster.MustParseVersion("v3.6.5")
+		}, "all other members run etcd 3.6 or newer: without cp-1 they agree on that"},
 		"others disagree": {func(e *fakeEtcd) { e.hashes["cp-2"] = "other" }, "the other members hold different data"},
 		"no such member":  {func(e *fakeEtcd) { e.members = e.members[1:] }, "no member cp-1 is known"},
 	}

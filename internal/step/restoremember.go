@@ -3,10 +3,14 @@ package step
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/plan"
 )
+
+// restoreTimeout bounds the restore of the largest store there is.
+const restoreTimeout = time.Hour
 
 // restoreMember: the truth is a mark in the restored data themselves, which name the
 // snapshot and the token.
@@ -59,7 +63,7 @@ func (r *restoreMember) Run(ctx context.Context, s plan.Step, e plan.Execution) 
 	}
 	params := append(x.programs.in(e.Run), x.bump, x.snapshot, x.sha256, x.data, x.aside, x.member, x.peers, x.all, x.cluster)
 	_, err = r.run(ctx, s, e, "restore etcd's data from "+x.snapshot, remote.Command{
-		Argv: script([]string{"common", "etcd_programs", "etcd_restored", "etcd_restore"}, params...),
+		Argv: script([]string{"common", "etcd_programs", "etcd_restored", "etcd_restore"}, params...), Timeout: restoreTimeout,
 	})
 	return err
 }

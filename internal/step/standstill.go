@@ -12,6 +12,9 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
+// stillTimeout bounds what is stopped on a host: every node stands still meanwhile.
+const stillTimeout = 15 * time.Minute
+
 // standstill: the truth is the host, which is asked anew.
 type standstill struct{ executions }
 
@@ -72,7 +75,8 @@ func (r *standstill) Run(ctx context.Context, s plan.Step, e plan.Execution) err
 	}
 	if !x.proof {
 		_, err := r.run(ctx, s, e, "bring the node to a standstill", remote.Command{
-			Argv: script([]string{"common", "standstill", "standstill_make"}, append(x.params(), x.aside)...),
+			Argv:    script([]string{"common", "standstill", "standstill_make"}, append(x.params(), x.aside)...),
+			Timeout: stillTimeout,
 		})
 		return err
 	}
@@ -125,7 +129,7 @@ func (r *sandboxes) Run(ctx context.Context, s plan.Step, e plan.Execution) erro
 	}
 	_, err = r.run(ctx, s, e, "stop the pods that the snapshot does not know", remote.Command{
 		Argv:    script([]string{"common", "standstill", "sandboxes", "sandboxes_stop"}, x.socket, strings.Join(x.keep, "\n"), x.unit, x.grace),
-		Timeout: 15 * time.Minute,
+		Timeout: stillTimeout,
 	})
 	return err
 }

@@ -54,13 +54,15 @@ ps)
 	done
 	;;
 stop) for c in "$@"; do :; done; [ "${STUCK:-}" = "$c" ] || rm -f "$STATE/run/$c" ;;
-stopp) [ -z "$(grep -lx "$1" "$STATE"/run/* 2>/dev/null)" ] && rm -f "$STATE/pods/$1" ;;
+stopp)
+	[ "${SLOW:-}" != "$1" ] || exit 1
+	[ -z "$(grep -lx "$1" "$STATE"/run/* 2>/dev/null)" ] && rm -f "$STATE/pods/$1" ;;
 esac`
 
 const aKubelet = `case $1 in is-active) [ -e "$STATE/kubelet" ] && { echo active; exit 0; }; echo inactive; exit 3 ;; esac`
 
 func newNode(t *testing.T) *shell {
-	s := newShell(t, map[string]string{"crictl": aRuntime, "systemctl": aKubelet, "sleep": "echo 0 >$STATE/slept", "date": `[ -e "$STATE/slept" ] && echo 100 || echo 0`})
+	s := newShell(t, map[string]string{"crictl": aRuntime, "systemctl": aKubelet, "sleep": `echo 0 >$STATE/slept; rm -f "$STATE/pods/${SLOW:-none}"`, "date": `[ -e "$STATE/slept" ] && echo 100 || echo 0`})
 	s.write("state/pods/s-api", "hash kube-system kube-apiserver-cp-1 file\n")
 	s.write("state/run/c-api", "s-api\n")
 	s.write("state/pods/s-vip", "hash2 kube-system kube-vip-cp-1 file\n")
@@ -117,6 +119,13 @@ func TestStandstillScriptsThatMustNotSucceed(t *testing.T) {
 			t.Errorf("says %q", out)
 		}
 	})
+	t.Run("a sandbox that takes its time does stand still", func(t *testing.T) {
+		s := newNode(t)
+		_, stop := standstillScripts(s, "")
+		if _, stderr, code := s.run(stop, "SLOW=s-api"); code != 0 {
+			t.Errorf("exit code %d\n%s", code, stderr)
+		}
+	})
 	t.Run("a container that stays", func(t *testing.T) {
 		s := newNode(t)
 		_, stop := standstillScripts(s, "")
@@ -162,7 +171,7 @@ func TestSandboxesScripts(t *testing.T) {
 	if code != 0 || out != "stop pod shop/set-0\n" {
 		t.Errorf("exit code %d, says %q\n%s", code, out, stderr)
 	}
-	golden(t, "sandboxes.calls", s.calls())
+	golden(t, "sandboxes.calls", s.calls("date", "sleep"))
 	for _, stays := range []string{"c-api", "c-vip", "c-dns"} {
 		if s.read("state/run/"+stays) == "" {
 			t.Errorf("%s was stopped", stays)
@@ -172,6 +181,10 @@ func TestSandboxesScripts(t *testing.T) {
 		t.Errorf("after it: %q", out)
 	}
 
+	s = newNode(t)
+	if _, stderr, code := s.run(stop, "SLOW=s-set"); code != 0 {
+		t.Errorf("a pod that takes its time: %d\n%s", code, stderr)
+	}
 	s = newNode(t)
 	if _, stderr, code := s.run(stop, "STUCK=c-set"); code != 75 || !strings.Contains(stderr, "shop/set-0") {
 		t.Errorf("a pod that stays: %d\n%s", code, stderr)
@@ -352,5 +365,21 @@ func TestRevision(t *testing.T) {
 				t.Errorf("done %v, %v", done, err)
 			}
 		})
+	}
+}
+
+// While nodes stand still a command that hangs is an outage: what runs then has an end.
+func TestWhatRunsWithoutTheAPIHasAnEnd(t *testing.T) {
+	for _, s := range []plan.Step{
+		aStep(plan.KindStandstill, stillArgs), aStep(plan.KindRestoreMember, restoreArgs), aStep(plan.KindFiles, filesArgs),
+		aStep(plan.KindSandboxes, map[string]string{"unit": "kubelet", "keep": "u-1", "grace": "30"}),
+	} {
+		w := newWorld(t, func([]string) (string, error) { return "", nil })
+		if err := w.runner(s.Kind).Run(t.Context(), s, attempt(s, 1)); err != nil {
+			t.Errorf("%s: %v", s.Kind, err)
+		}
+		if len(w.executor.limits) != 1 || w.executor.limits[0] <= 0 {
+			t.Errorf("%s: limits %v", s.Kind, w.executor.limits)
+		}
 	}
 }

@@ -7,6 +7,7 @@ mkdir -p "$keep"
 if [ ! -f "$keep/${manifest##*/}" ]; then
 	[ -f "$manifest" ] || fail 65 "$manifest is missing; nothing was changed"
 	! grep -q -e '--wal-dir=' "$manifest" || fail 65 "$manifest names a directory of its own for the log (--wal-dir), which kup does not set aside; nothing was changed"
+	grep -q -E -e "--data-dir=$data/?[\"']?[[:space:]]*\$" "$manifest" || fail 65 "$manifest does not have the member's data in $data (--data-dir); nothing was changed"
 	cp -p "$manifest" "$keep/manifest~"
 	sync "$keep/manifest~" 2>/dev/null || sync
 	mv -f "$keep/manifest~" "$keep/${manifest##*/}"

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/remote/detached"
+	"github.com/kup-project/kup/pkg/plan"
+)
+
+// A command outlives the kup that started it: a rollback does not begin beside one.
+func TestNothingIsTakenBackBesideACommandThatRuns(t *testing.T) {
+	p := &plan.Plan{Hops: []plan.Hop{{Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{{
+		{ID: "fetch", Node: "w-1"}, {ID: "package", Node: "w-1", Mutates: true}, {ID: "node", Title: "kubeadm upgrade node", Node: "w-1", Mutates: true},
+	}}}}}}}}}
+	open := func(attempt int) journal.StepState { return journal.StepState{Attempt: attempt} }
+	done := journal.StepState{Attempt: 1, Outcome: journal.Done}
+	for name, tt := range map[string]struct {
+		steps   map[string]journal.StepState
+		running string // the execution that is
+		deaf    bool
+		want    string // the error; empty: none
+		unknown bool
+		asked   int
+	}{
+		"nothing begun":      {nil, "", false, "", false, 0},
+		"ended":              {map[string]journal.StepState{"package": done, "node": open(1)}, "", false, "", false, 1},
+		"at work":            {map[string]journal.StepState{"package": done, "node": open(1)}, "r/node/1", false, "step node of run r (kubeadm upgrade node) still runs on w-1", false, 1},
+		"the attempt before": {map[string]journal.StepState{"node": open(3)}, "r/node/2", false, "still runs on w-1", false, 2},
+		"its end was seen":   {map[string]journal.StepState{"node": done}, "r/node/1", false, "", false, 0},
+		"it changes nothing": {map[string]journal.StepState{"fetch": open(1)}, "r/fetch/1", false, "", false, 0},
+		"the host is silent": {map[string]journal.StepState{"node": open(1)}, "", true, "", true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			ask := func(_ context.Context, _ string, x plan.Execution) (detached.Status, error) {
+				asked++
+				switch {
+				case tt.deaf:
+					return detached.Status{}, errors.New("no route to host")
+				case x.String() == tt.running:
+					return detached.Status{State: detached.Running}, nil
+				}
+				return detached.Status{State: detached.Exited}, nil
+			}
+			unknown, err := stillAtWork(t.Context(), &runRecord{id: "r", plan: p, state: journal.State{Steps: tt.steps}}, ask)
+			if (err == nil) != (tt.want == "") || (err != nil && !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+			if (unknown != nil) != tt.unknown || asked != tt.asked {
+				t.Errorf("unknown: %v; asked %d times, want %d", unknown, asked, tt.asked)
+			}
+		})
+	}
+}
+
+// Where a rollback cannot come to its end the costliest way is still open, and only that.
+func TestWhichRollbackMayFollowAnUnfinishedOne(t *testing.T) {
+	for _, tt := range []struct {
+		unfinished, asked string
+		want              bool
+	}{
+		{"node", "data", true}, {"hop", "data", true},
+		{"data", "data", false}, {"node", "hop", false}, {"hop", "auto", false}, {"node", "node", false},
+	} {
+		r := &runRecord{plan: &plan.Plan{Rollback: &plan.Rollback{Run: runA, Scope: plan.Scope(tt.unfinished)}}}
+		if got := (&rollbackOptions{scope: tt.asked}).replaces(r); got != tt.want {
+			t.Errorf("%s after %s: %t", tt.asked, tt.unfinished, got)
+		}
+	}
+}
