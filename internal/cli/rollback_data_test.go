@@ -70,17 +70,18 @@ func TestPhases(t *testing.T) {
 }
 
 // An encrypted snapshot is not taken for a damaged one: the operator is told what to do.
-func TestAnEncryptedSnapshotIsRestoredByHand(t *testing.T) {
+func TestAnEncryptedSnapshotNeedsAnIdentity(t *testing.T) {
 	p := &plan.Plan{Hops: []plan.Hop{{To: cluster.MustParseVersion("v1.34.4"), Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{{{ID: "a", Mutates: true}}}}}}}}}}
 	u := &runRecord{id: "r", plan: p, state: journal.State{
 		Steps:     map[string]journal.StepState{"a": {Attempt: 1}},
 		Artefacts: []journal.Artefact{{Name: step.ArtefactSnapshot, Hop: "1.34", Path: "/state/r/etcd-1.34.db.age"}},
 	}}
 	e := &planner.Evidence{Refused: map[plan.Scope]string{}}
-	if err := lookAtData(t.Context(), testSession(t), u, e); err != nil {
+	s := testSession(t)
+	if err := lookAtData(t.Context(), s, u, e); err != nil {
 		t.Fatal(err)
 	}
-	if why := e.Refused[plan.ScopeData]; !strings.Contains(why, "etcd-1.34.db.age, is encrypted") || !strings.Contains(why, "docs/disaster-recovery.md") {
+	if why := e.Refused[plan.ScopeData]; !s.sealed || !strings.Contains(why, "is encrypted (etcd-1.34.db.age)") || !strings.Contains(why, "--identity FILE") {
 		t.Errorf("why %q", why)
 	}
 }
