@@ -101,3 +101,25 @@ func TestTear(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// Two runs save two snapshots: what they hold differs, where they are does not.
+func TestSteady(t *testing.T) {
+	rehearsal := func(run, digest, revision string) []string {
+		return []string{"sh", "-euc", "script", "kup", "/var/lib/kup/" + run + "/etcd-1.35.db", digest, revision, "104", revision, "-1", "77"}
+	}
+	a := steady(rehearsal("20261122-124512-0a1b2c", strings.Repeat("ab", 32), "487"))
+	b := steady(rehearsal("20261122-124513-0a1b2d", strings.Repeat("cd", 32), "491"))
+	if a != b || !strings.HasSuffix(a, "/var/lib/kup/RUN/etcd-1.35.db CONTENT") {
+		t.Errorf("%q, then %q", a, b)
+	}
+	if other := steady(rehearsal("20261122-124513-0a1b2d", "short", "491")); other == a {
+		t.Errorf("what is no digest was cut: %q", other)
+	}
+	on := func(host string, argv ...string) hollow.Mutation { return hollow.Mutation{Host: host, Argv: argv} }
+	run := "20261122-124512-0a1b2c"
+	before := commands([]hollow.Mutation{on("cp-1", rehearsal(run, strings.Repeat("ab", 32), "487")...), on("cp-1", "reboot")})
+	after := commands([]hollow.Mutation{on("cp-2", rehearsal(run, strings.Repeat("cd", 32), "491")...), on("cp-2", "reboot")})
+	if found := counted("given", before, after); len(found) != 2 {
+		t.Errorf("only the reboot of another host is a difference: %q", found)
+	}
+}
