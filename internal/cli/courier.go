@@ -14,7 +14,10 @@ import (
 )
 
 // courier carries a file to a host, through this machine.
-type courier struct{ hosts step.Hosts }
+type courier struct {
+	hosts step.Hosts
+	plain *plainCopy // of the one that is encrypted
+}
 
 // arriveScript writes standard input to the file $1, which is whole or as it was.
 const arriveScript = `umask 077
@@ -42,7 +45,10 @@ func (c courier) Deliver(ctx context.Context, from step.Copy, node, file string)
 }
 
 func (c courier) open(ctx context.Context, from step.Copy) (io.ReadCloser, error) {
-	if from.Node == "" {
+	switch {
+	case from.Sealed != "":
+		return c.plain.open(from)
+	case from.Node == "":
 		return os.Open(from.Path)
 	}
 	h, err := c.hosts.Host(from.Node)

@@ -137,8 +137,11 @@ func classify(err error) (code int, hint string) {
 		return exitUsage, "nothing was touched; make room on this machine, then run the command again"
 	case is[*blockedError](err):
 		return exitBlocked, "mend what is listed above, then run the command again"
-	case is[*noWayError](err), is[*planner.RollbackError](err):
-		return exitBlocked, "mend what keeps the ways back from being gone, or go on: kup apply --resume"
+	case is[*planner.RollbackError](err):
+		return exitBlocked, (&noWayError{}).hint()
+	}
+	if none := new(noWayError); errors.As(err, &none) {
+		return exitBlocked, none.hint()
 	}
 	if forked := new(forkedError); errors.As(err, &forked) {
 		return exitUsage, forked.hint()

@@ -11,17 +11,19 @@ import (
 
 	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/report"
+	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/pkg/plan"
 )
 
 type rollbackOptions struct {
-	scope   string
-	nodes   []string
-	losses  bool
-	yes     bool
-	notices bool
-	out     string
-	output  string
+	scope    string
+	nodes    []string
+	losses   bool
+	identity string
+	yes      bool
+	notices  bool
+	out      string
+	output   string
 }
 
 // scopeAuto takes the least costly way that works.
@@ -49,11 +51,13 @@ data says what, by namespace, kind and name, and needs --accept-data-loss.
 
 Exit status 5 when it is rolled back, 4 when it stopped on the way: kup rollback goes on.
 An unfinished rollback is gone on with, whatever is asked for; only --scope data may take
-its place.`,
+its place. One that restores an encrypted snapshot needs --identity again, until the
+members' nodes have it.`,
 		Example: `  kup rollback
   kup rollback --node w-3
   kup rollback --scope hop --out back.json    look at it only
-  kup rollback --scope data --accept-data-loss --yes`,
+  kup rollback --scope data --accept-data-loss --yes
+  kup rollback --scope data --identity ~/keys/etcd.txt    the snapshot is encrypted`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runRollback(c.Context(), sys, g, o) },
 	}
@@ -61,6 +65,7 @@ its place.`,
 	f.StringVar(&o.scope, "scope", scopeAuto, "how far: auto, node, hop or data")
 	f.StringArrayVar(&o.nodes, "node", nil, "take this node back, though its steps ended (may be repeated; scope node)")
 	f.BoolVar(&o.losses, "accept-data-loss", false, "accept that what the plan lists is lost")
+	f.StringVar(&o.identity, "identity", "", "file with the age identity that opens an encrypted snapshot (scope data)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
 	f.BoolVar(&o.notices, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
 	f.StringVar(&o.out, "out", "", "write the plan to this file and change nothing")
@@ -89,6 +94,10 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err := o.check(); err != nil {
 		return err
 	}
+	ids, err := snapshot.LoadIdentities(o.identity)
+	if err != nil {
+		return err
+	}
 	looking, done := sys.untilStop(ctx)
 	defer done()
 	s, err := openOffline(sys, g, true)
@@ -96,6 +105,7 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 		return err
 	}
 	defer s.close()
+	s.identities = ids
 	apiErr := s.connect(looking)
 	if apiErr != nil && !unanswered(apiErr) {
 		return apiErr
@@ -237,6 +247,9 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
 		return err
 	}
+	if err := s.unsealAgain(looking, r); err != nil {
+		return err
+	}
 	if !o.yes {
 		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
 			return err
@@ -289,7 +302,17 @@ func (e *rolledBackError) hint() string {
 }
 
 // noWayError tells that no way back can be gone.
-type noWayError struct{ ways []planner.Way }
+type noWayError struct {
+	ways   []planner.Way
+	sealed bool // an identity would open the one of the data
+}
+
+func (e *noWayError) hint() string {
+	if e.sealed {
+		return "kup rollback --identity FILE, with the file that age-keygen wrote"
+	}
+	return "mend what keeps the ways back from being gone, or go on: kup apply --resume"
+}
 
 func (e *noWayError) Error() string {
 	text := "no way back can be gone; nothing was touched"

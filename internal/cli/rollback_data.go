@@ -44,7 +44,10 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 		return fmt.Errorf("look at the snapshot: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	file, err := s.snapshotHere(ctx, u, a, dir)
+	file, plain, err := s.dataOf(ctx, u.id, a, dir)
+	if is[*snapshot.SettingsError](err) || is[*snapshot.MachineError](err) {
+		return err // of the identity that was given, or of this machine
+	}
 	if err != nil {
 		return refuseData(ctx, e, err)
 	}
@@ -52,6 +55,7 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 	if err != nil {
 		return refuseData(ctx, e, err)
 	}
+	known.Plain = plain
 	now := filepath.Join(dir, "now.db")
 	d, err := s.difference(ctx, file, now)
 	if err != nil {
@@ -82,7 +86,7 @@ func refuseData(ctx context.Context, e *planner.Evidence, err error) error {
 
 // snapshotHere gives the snapshot as a whole file of this machine: the run's own, or one
 // that is brought to dir from a control plane that has it.
-func (s *session) snapshotHere(ctx context.Context, u *runRecord, a journal.Artefact, dir string) (string, error) {
+func (s *session) snapshotHere(ctx context.Context, run string, a journal.Artefact, dir string) (string, error) {
 	if step.Verify(ctx, s.hosts, artefact(a)) == nil {
 		return a.Path, nil
 	}
@@ -90,8 +94,8 @@ func (s *session) snapshotHere(ctx context.Context, u *runRecord, a journal.Arte
 	if err != nil {
 		return "", err
 	}
-	there := path.Join(detached.Base, u.id, filepath.Base(a.Path))
-	file := filepath.Join(dir, "snapshot.db")
+	there := path.Join(detached.Base, run, filepath.Base(a.Path))
+	file := filepath.Join(dir, filepath.Base(a.Path))
 	var errs []error
 	for _, h := range peers {
 		err := fill(file, &remoteFile{ctx: ctx, host: h, path: there})

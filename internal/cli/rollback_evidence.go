@@ -37,18 +37,14 @@ func lookAtHop(ctx context.Context, s *session, r *runRecord, e *planner.Evidenc
 		e.Refused[plan.ScopeHop] = fmt.Sprintf(format, args...)
 		return nil
 	}
-	objects, found, err := s.recorded(ctx, r, line, step.ArtefactObjects)
+	recorded, found, err := s.recordedObjects(ctx, r)
 	if err != nil {
 		return refuse("%v", err)
 	}
 	if !found {
 		return nil // the planner says so
 	}
-	recorded, err := step.ReadRecorded(ctx, objects)
-	if err != nil {
-		return refuse("%v", err)
-	}
-	e.Recorded = slices.Sorted(maps.Keys(recorded.Objects))
+	e.Recorded = recorded
 	if w := wayOf(planner.Ways(u, *e, s.catalog), plan.ScopeHop); !w.Open() {
 		return nil
 	}
@@ -65,6 +61,17 @@ func lookAtHop(ctx context.Context, s *session, r *runRecord, e *planner.Evidenc
 	}
 	e.Losses[plan.ScopeHop], err = s.roundTrip(ctx, before)
 	return err
+}
+
+// recordedObjects names the objects that the run recorded before the hop that would be
+// taken back.
+func (s *session) recordedObjects(ctx context.Context, r *runRecord) (refs []string, found bool, err error) {
+	objects, found, err := s.recorded(ctx, r, r.undone().Line(), step.ArtefactObjects)
+	if err != nil || !found {
+		return nil, found, err
+	}
+	recorded, err := step.ReadRecorded(ctx, objects)
+	return slices.Sorted(maps.Keys(recorded.Objects)), true, err
 }
 
 func notRecorded(found bool) error {

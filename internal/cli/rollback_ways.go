@@ -83,11 +83,16 @@ func (s *session) chooseBack(ctx context.Context, u *runRecord, scope string, e 
 	if len(closed) == 0 {
 		return planner.Way{}, &usageError{err: fmt.Errorf("scope %s cannot be judged by this kup", scope), hint: "use a newer kup"}
 	}
-	return planner.Way{}, &noWayError{closed}
+	return planner.Way{}, &noWayError{ways: closed, sealed: s.sealed}
 }
 
-// lookAtNodes asks etcd which version its members agreed on.
-func lookAtNodes(ctx context.Context, s *session, _ *runRecord, e *planner.Evidence) error {
+// lookAtNodes asks etcd which version its members agreed on, and what the run recorded of
+// the API, which goes back with all API servers only.
+func lookAtNodes(ctx context.Context, s *session, r *runRecord, e *planner.Evidence) error {
+	var err error
+	if e.Recorded, _, err = s.recordedObjects(ctx, r); err != nil {
+		s.sys.tell("kup: %v", err)
+	}
 	if e.Facts == nil || s.etcd == nil {
 		return nil
 	}

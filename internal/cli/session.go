@@ -31,6 +31,10 @@ type session struct {
 	answered bool
 	hosts    *hosts        // nil without an inventory
 	etcd     *etcd.Cluster // nil without hosts, or until the survey
+	// identities open a rollback's snapshot, plain is what they opened.
+	identities snapshot.Identities
+	plain      *plainCopy // nil while nothing was
+	sealed     bool       // an identity is lacking
 }
 
 // openSession reads the inventory and connects to the API. Hosts are connected
@@ -128,6 +132,9 @@ func (s *session) close() {
 	}
 	if s.hosts != nil {
 		errs = append(errs, s.hosts.close())
+	}
+	if s.plain != nil {
+		errs = append(errs, s.plain.close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		s.sys.tell("kup: closing connections: %v", err)

@@ -49,7 +49,7 @@ func (s *session) runners(r *runRecord, m *memory, x executor, lease hold, obser
 		Members: s.etcd, Membership: s.etcd, Hashes: storeHashes{s.etcd},
 		Snapshots:    s.runSnapshots(r, store),
 		Certificates: certificates{s.hosts}, Recorder: s.api, Returner: s.api,
-		Local: local{s.dir}, Deliveries: courier{s.hosts}, Revisions: s.etcd,
+		Local: local{s.dir}, Deliveries: courier{s.hosts, s.plain}, Revisions: s.etcd,
 		Artefacts: m, Observer: observer,
 		Undone: undone{session: s, by: r, epoch: lease.Epoch(), peers: s.controlPlanes, note: func(text string) { observer.Note("", text) }},
 	}) {

@@ -34,7 +34,7 @@ type Evidence struct {
 	// EtcdCluster is the version that etcd's members agreed on, which none of them may
 	// fall below; zero: not known.
 	EtcdCluster cluster.Version
-	// Recorded are the objects that the run recorded before the hop, in the scope hop,
+	// Recorded are the objects that the run recorded before the hop,
 	// "ConfigMap/kube-system/kubeadm-config".
 	Recorded []string
 	// Stored is what etcd has, in the scope hop; nil: it could not be looked at.

@@ -24,6 +24,9 @@ type Saved struct {
 	// Pods are the uids of the pods that the snapshot knows on each node, those of static
 	// pods left out.
 	Pods map[string][]string
+	// Plain is the digest of the data, "sha256:...", of a snapshot that is kept encrypted;
+	// empty: the file that is kept is the data.
+	Plain string
 }
 
 // leastBump is how far a restore raises the revision at least: no client that watched

@@ -86,7 +86,35 @@ func (d *dataBuilder) deliver(n *nodeState) plan.Step {
 	}
 	s.Args["path"], s.Args["digest"], s.Args["room"] = d.onNode, d.saved.Digest, etcdData
 	s.Args["local"], s.Args["from"] = d.saved.Path, strings.Join(from, "\n")
+	if d.sealed() {
+		s.Args["digest"], s.Args["sealed"] = d.from.Plain, d.saved.Digest
+		s.Title = "decrypt the snapshot on the machine of whoever takes back, put it on the node, whole, and see to room to restore it"
+	}
 	return s
+}
+
+// sealed tells whether the snapshot is kept encrypted.
+func (d *dataBuilder) sealed() bool { return d.from.Plain != "" }
+
+// data is the digest of what is restored.
+func (d *dataBuilder) data() string {
+	if d.sealed() {
+		return d.from.Plain
+	}
+	return d.saved.Digest
+}
+
+// plainAway removes the plain copies from the members' nodes: a snapshot that is kept
+// encrypted is not to be left there.
+func (d *dataBuilder) plainAway() []plan.Wave {
+	if !d.sealed() {
+		return nil
+	}
+	return everywhere(d.state.members(), func(n *nodeState) plan.Lane {
+		s := d.command(plan.WorkloadStage, n.Name, "plain", "runtime", []string{"rm", "-f", d.onNode}, shortTimeout)
+		s.Title, s.WayBack = "remove the plain copy of the snapshot", plan.WayBackNothing
+		return plan.Lane{s}
+	})
 }
 
 // standstill stops what writes: every kubelet, so that nothing is started again, then
@@ -147,7 +175,7 @@ func (d *dataBuilder) restore() []plan.Wave {
 		s := restoring(d.step(plan.KindRestoreMember, plan.Restore, n.Name, "etcd", "restore-member",
 			fmt.Sprintf("restore the snapshot in place of the member's data, the revision raised by %d", d.from.bump())))
 		s.Args = d.programs(n)
-		s.Args["snapshot"], s.Args["sha256"] = d.onNode, strings.TrimPrefix(d.saved.Digest, "sha256:")
+		s.Args["snapshot"], s.Args["sha256"] = d.onNode, strings.TrimPrefix(d.data(), "sha256:")
 		s.Args["dataDir"], s.Args["aside"] = etcdData, d.aside()
 		s.Args["initialCluster"], s.Args["token"] = strings.Join(all, ","), d.token
 		s.Args["bump"] = strconv.FormatInt(d.from.bump(), 10)

@@ -102,5 +102,5 @@ func (d *dataBuilder) lookBack() []plan.Stage {
 	if len(restored) > 0 {
 		compare.Args["restored"] = strings.Join(restored, "\n")
 	}
-	return staged(plan.WorkloadStage, one(plan.Lane{d.gated(compare, nil, gates), d.reopen(nil)}))
+	return staged(plan.WorkloadStage, d.plainAway(), one(plan.Lane{d.gated(compare, nil, gates), d.reopen(nil)}))
 }

@@ -30,16 +30,19 @@ func TestRollbackOfTheData(t *testing.T) {
 		name, failing string
 		blind         bool
 		live          int64
+		plain         string
 	}{
-		{"data-early", "1.34/etcd/cp-3/etcd", false, 4100},
-		{"data-hop", "", false, 1_000_004_000},
-		{"data-blind", "", true, 9000},
+		{"data-early", "1.34/etcd/cp-3/etcd", false, 4100, ""},
+		{"data-hop", "", false, 1_000_004_000, ""},
+		{"data-blind", "", true, 9000, ""},
+		{"data-sealed", "1.34/etcd/cp-3/etcd", false, 4100, "sha256:" + strings.Repeat("ab", 32)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p, policy := upgradePlan(t, c, three, nil, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
 			u = withSnapshot(u, "1.34")
 			e := Evidence{Facts: &now, Saved: read(tc.live)}
+			e.Saved.Plain = tc.plain
 			if tc.blind {
 				e.Facts = nil
 			}

@@ -65,7 +65,7 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 		for _, key := range []string{"member", "unit", "dataDirectory", "directory"} {
 			s.Args[key] = l.swap.Args[key]
 		}
-		s.Args["version"], s.Args["data"] = from, plan.EtcdDataOwn
+		s.Args["version"] = from
 		s.Args["keep"] = plan.EtcdKeep(r.undone.Run, r.line, from)
 		s.WayBack = plan.WayBackNode
 		var lane plan.Lane
@@ -74,7 +74,17 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 			lane = append(lane, r.moveLeader(plan.EtcdStage, &nodeState{Node: n}, ""))
 		}
 		after := []plan.GateID{gate("etcd-member", l.node, from), "etcd-healthy", "etcd-data-equal", "apiservers-ready"}
-		out = append(out, append(lane, r.gated(s, nil, after)))
+		if len(r.facts.Etcd.Members) < 2 {
+			out = append(out, append(lane, r.gated(s, nil, after)))
+			continue
+		}
+		// A member that does not start on its data, or has others, is for the rejoin to see.
+		s.Args["judged"] = "true"
+		rejoin := r.step(plan.KindRejoin, plan.EtcdStage, l.node, versionOf(l.swap, "from").Bare()+"-rejoin", "rejoin",
+			"see to it that the member's data are those of the others; if not, it joins again, empty")
+		rejoin.Args["member"], rejoin.Args["dataDir"] = s.Args["member"], s.Args["dataDirectory"]
+		rejoin.Args["unit"], rejoin.Args["version"] = s.Args["unit"], from
+		out = append(out, append(lane, s, r.gated(rejoin, nil, after)))
 	}
 	return one(out...)
 }

@@ -47,7 +47,7 @@ func TestRollbackOfAnExternalMember(t *testing.T) {
 		if s.Kind == plan.KindEtcdReturn {
 			found = true
 			for k, want := range map[string]string{
-				"version": "v3.5.33", "keep": plan.EtcdKeep(u.Run, "1.34", "v3.5.33"), "data": plan.EtcdDataOwn, "unit": "etcd.service",
+				"version": "v3.5.33", "keep": plan.EtcdKeep(u.Run, "1.34", "v3.5.33"), "judged": "true", "unit": "etcd.service",
 				"dataDirectory": "/var/lib/etcd", "directory": "/usr/local/bin", "member": "member-3",
 			} {
 				if s.Args[k] != want {
@@ -59,6 +59,14 @@ func TestRollbackOfAnExternalMember(t *testing.T) {
 	})
 	if !found {
 		t.Error("nothing takes the member back")
+	}
+	judged := false
+	back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		judged = judged || (s.Kind == plan.KindRejoin && s.Node == "e-3" && s.Args["unit"] == "etcd.service" && s.Args["member"] == "member-3" && s.Args["dataDir"] == "/var/lib/etcd")
+		return true
+	})
+	if !judged {
+		t.Error("nothing judges the member's data")
 	}
 
 	for name, tc := range map[string]struct {

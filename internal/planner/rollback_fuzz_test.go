@@ -42,7 +42,7 @@ func FuzzRollback(f *testing.F) {
 			return true
 		})
 		u, now := stopped(t, p, ids[int(at)%len(ids)])
-		e := Evidence{Facts: &now}
+		e := Evidence{Facts: &now, Recorded: recordedBefore}
 		w := wayOf(Ways(u, e, c), plan.ScopeNode)
 		if !w.Open() {
 			return
@@ -108,7 +108,7 @@ func TestDriftAfterARollback(t *testing.T) {
 	for _, failing := range []string{"1.34/workers/w-1/kubelet", "1.34/control-plane/cp-2/node", "1.34/etcd/cp-2/etcd"} {
 		p, _ := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 		u, now := stopped(t, p, failing)
-		e := Evidence{Facts: &now}
+		e := Evidence{Facts: &now, Recorded: recordedBefore}
 		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, testPolicy())
 		if err != nil {
 			t.Fatal(err)

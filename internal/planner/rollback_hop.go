@@ -207,7 +207,7 @@ func (r *rollback) hopStages() ([]plan.Stage, error) {
 			servers = append(servers, r.fromLane(l, n))
 		}
 	}
-	addons := r.objectsBack()
+	addons := r.objectsBack(plan.Addons, "configs", "coredns", "kube-proxy")
 	r.tellHop()
 	return slices.Concat(
 		r.prepareHop(), staged(plan.Addons, one(addons)), staged(plan.Workers, workers),
@@ -224,11 +224,14 @@ func (r *rollback) settled(lane plan.Lane) plan.Lane {
 	return lane
 }
 
-// objectsBack puts back what was recorded of the API.
-func (r *rollback) objectsBack() plan.Lane {
+// objectsBack puts back what was recorded of the API, of the parts that are named.
+func (r *rollback) objectsBack(stage plan.StageName, parts ...string) plan.Lane {
 	source, _ := r.undone.State.Artefact(r.line, ArtefactObjects, "")
 	var lane plan.Lane
 	for _, a := range addonsBack {
+		if !slices.Contains(parts, a.name) {
+			continue
+		}
 		var refs []string
 		for _, ref := range r.evidence.Recorded {
 			if addonOf(ref) == a.name {
@@ -239,7 +242,7 @@ func (r *rollback) objectsBack() plan.Lane {
 			continue
 		}
 		slices.Sort(refs)
-		s := r.step(plan.KindObjects, plan.Addons, "", a.name, "objects", fmt.Sprintf("make %s what it was before the hop: %s", a.what, strings.Join(refs, ", ")))
+		s := r.step(plan.KindObjects, stage, "", a.name, "objects", fmt.Sprintf("make %s what it was before the hop: %s", a.what, strings.Join(refs, ", ")))
 		s.Args["hop"], s.Args["source"], s.Args["digest"] = r.line, path.Base(source.Path), source.Digest
 		s.Args["objects"] = strings.Join(refs, "\n")
 		var before, after []plan.GateID

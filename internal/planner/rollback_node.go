@@ -129,8 +129,42 @@ func (r *rollback) nodeWay() Way {
 	}
 	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
 		w.Why = "the cluster's CA was replaced since: certificates of before would not be trusted"
+		return w
+	}
+	if r.noneStays(lanes) {
+		w.Why = r.refusesAll()
 	}
 	return w
+}
+
+// noneStays tells whether no API server is left at the newer minor when these lanes are
+// taken back: then kubeadm's ConfigMaps, which the first of them brought, must not stay
+// either, since no kubeadm of before reads those of a newer one for sure.
+func (r *rollback) noneStays(taken []openLane) bool {
+	some := false
+	for _, l := range r.openLanes() {
+		if !l.control {
+			continue
+		}
+		some = true
+		if !slices.ContainsFunc(taken, func(t openLane) bool { return t.node == l.node && t.control }) {
+			return false
+		}
+	}
+	return some
+}
+
+// refusesAll tells why all API servers cannot go back in the scope node; empty: they can.
+func (r *rollback) refusesAll() string {
+	for _, l := range r.openLanes() {
+		if l.control && l.ended {
+			return fmt.Sprintf("no API server would stay at %s, and that of node %s served at it: that is the hop as a whole, of which scope hop asks what older API servers do not keep", r.from, l.node)
+		}
+	}
+	if why := r.refusesObjects(); why != "" {
+		return fmt.Sprintf("no API server would stay at %s, so that kubeadm's configuration must go back with them: %s", r.from, why)
+	}
+	return ""
 }
 
 // refuses tells in a sentence why a lane cannot be taken back; empty: it can.
@@ -238,9 +272,15 @@ func (r *rollback) nodeStages() ([]plan.Stage, error) {
 	for _, l := range lanes {
 		steps = append(steps, l.steps...)
 	}
+	// Nothing but an API server of before may be left to read them from; kubeadm of
+	// before is installed by then, and has not run.
+	var configs plan.Lane
+	if r.noneStays(lanes) {
+		configs = r.objectsBack(plan.ControlPlane, "configs")
+	}
 	r.tellNode()
 	return slices.Concat(
-		r.prepareBack(lanes), staged(plan.Workers, workers), staged(plan.ControlPlane, kubelets, servers),
+		r.prepareBack(lanes), staged(plan.Workers, workers), staged(plan.ControlPlane, kubelets, servers, one(configs)),
 		staged(plan.EtcdStage, members), r.lookBack(steps),
 	), nil
 }
@@ -364,6 +404,9 @@ func (r *rollback) lookBack(steps []string) []plan.Stage {
 func (r *rollback) tellNode() {
 	nodes := strings.Join(r.nodes, ", ")
 	r.notice(false, "%s goes back to what it was before the hop to %s; everything else of the hop stands, and when the cause is mended `kup apply --resume` goes on with run %s", nodes, r.from, r.undone.Run)
+	if r.noneStays(r.taken()) {
+		r.notice(false, "no API server stays at %s: kubeadm's and the kubelets' configuration in the API become what they were before the hop, and what anybody else changed in them since is lost", r.from)
+	}
 	cps := r.state.controlPlanes()
 	if len(cps) == 1 && slices.Contains(r.nodes, cps[0].Name) {
 		r.notice(true, "there is one control plane: the API is down while it goes back, about a minute; workloads keep running")

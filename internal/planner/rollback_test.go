@@ -34,6 +34,11 @@ func stopped(t testing.TB, p plan.Plan, failing string) (Undone, cluster.Facts) 
 				Path: "/var/lib/kup/" + u.Run + "/backup/" + s.Args["hop"] + ".tar",
 			})
 		}
+		if s.Kind == plan.KindBaseline && !over {
+			u.State.Artefacts = append(u.State.Artefacts, journal.Artefact{
+				Name: ArtefactObjects, Hop: s.Args["hop"], Path: "/state/" + u.Run + "/objects-" + s.Args["hop"] + ".json", Digest: "sha256:0b",
+			})
+		}
 		if s.Kind == plan.KindCordon {
 			now.Node(s.Node).Cordoned = true
 		}
@@ -105,7 +110,7 @@ func TestRollbackGolden(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p, policy := upgradePlan(t, c, tc.top, tc.change, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
-			e := Evidence{Facts: &now}
+			e := Evidence{Facts: &now, Recorded: recordedBefore}
 			w := wayOf(Ways(u, e, c), plan.ScopeNode)
 			back, err := Rollback(u, e, w, c, policy)
 			if err != nil {
@@ -126,7 +131,7 @@ func arguments(p plan.Plan) string {
 	b.WriteString("\narguments\n")
 	p.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		switch s.Kind {
-		case plan.KindFiles, plan.KindUnit, plan.KindRejoin, plan.KindReopen, plan.KindPackages, plan.KindCordon:
+		case plan.KindFiles, plan.KindUnit, plan.KindRejoin, plan.KindReopen, plan.KindPackages, plan.KindCordon, plan.KindObjects:
 			for _, k := range slices.Sorted(func(yield func(string) bool) {
 				for k := range s.Args {
 					if !yield(k) {
@@ -158,6 +163,9 @@ func TestWaysOfANode(t *testing.T) {
 		"done":                         {"", three, nil, "", "no node is in the middle"},
 		"an add-on":                    {"1.34/addons/cp-1/coredns", three, nil, "", "no node is in the middle"},
 		"the first API server":         {"1.34/control-plane/cp-1/apply", three, nil, "cp-1", ""},
+		"the first, nothing recorded":  {"1.34/control-plane/cp-1/apply", three, func(_ *Undone, e *Evidence) { e.Recorded = nil }, "cp-1", "has no configuration of kubeadm"},
+		"the second, nothing recorded": {"1.34/control-plane/cp-2/node", three, func(_ *Undone, e *Evidence) { e.Recorded = nil }, "cp-2", ""},
+		"all that have moved":          {"1.34/control-plane/cp-2/node", three, func(_ *Undone, e *Evidence) { e.Wanted = []string{"cp-1", "cp-2"} }, "cp-1 cp-2", "that of node cp-1 served at it"},
 		"a member, others of before":   {"1.34/etcd/cp-2/etcd", three, nil, "cp-2", ""},
 		"the last member, unknown":     {"1.34/etcd/cp-1/etcd", three, nil, "cp-1", "no member of before is left"},
 		"the last member, agreed new":  {"1.34/etcd/cp-1/etcd", three, func(_ *Undone, e *Evidence) { e.EtcdCluster = newer }, "cp-1", "no member of before is left"},
@@ -188,7 +196,7 @@ func TestWaysOfANode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, policy := upgradePlan(t, c, tc.top, nil, "v1.34.4")
 			u, now := stopped(t, p, tc.failing)
-			e := Evidence{Facts: &now}
+			e := Evidence{Facts: &now, Recorded: recordedBefore}
 			if tc.change != nil {
 				tc.change(&u, &e)
 			}
@@ -219,7 +227,7 @@ func TestWhatWasBeforeALaterHop(t *testing.T) {
 	c := load(t)
 	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, func(p *Policy) { p.Workers = Fewest }, "v1.34.4", "v1.35.4", "v1.36.3")
 	u, now := stopped(t, p, "1.36/workers/w-1/kubelet")
-	e := Evidence{Facts: &now}
+	e := Evidence{Facts: &now, Recorded: recordedBefore}
 	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +257,7 @@ func TestNothingToTakeBack(t *testing.T) {
 	c := load(t)
 	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "1.34/prepare/w-1/images")
-	e := Evidence{Facts: &now}
+	e := Evidence{Facts: &now, Recorded: recordedBefore}
 	if ways := Ways(u, e, c); len(ways) > 0 {
 		t.Errorf("a run that only prepared has ways back: %v", ways)
 	}
@@ -273,7 +281,7 @@ func TestTheRuntimeIsNotedWhereItWas(t *testing.T) {
 	} {
 		p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4", "v1.35.4")
 		u, now := stopped(t, p, failing)
-		e := Evidence{Facts: &now}
+		e := Evidence{Facts: &now, Recorded: recordedBefore}
 		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
 		if err != nil {
 			t.Fatal(err)
@@ -299,7 +307,7 @@ func TestWhatWasReopenedIsNotTakenBackAgain(t *testing.T) {
 	c := load(t)
 	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
 	u, now := stopped(t, p, "1.34/workers/w-1/kubelet")
-	e := Evidence{Facts: &now}
+	e := Evidence{Facts: &now, Recorded: recordedBefore}
 	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
 	if err != nil {
 		t.Fatal(err)

@@ -65,7 +65,7 @@ func Verify(ctx context.Context, hosts Hosts, a Artefact) error {
 	var got string
 	var err error
 	if a.Node == "" {
-		got, err = fileDigest(a.Path)
+		got, err = Digest(a.Path)
 	} else {
 		got, err = remoteDigest(ctx, hosts, a.Node, a.Path)
 	}
@@ -161,7 +161,8 @@ func writeDurably(path string, content []byte) (err error) {
 	return d.Close()
 }
 
-func fileDigest(path string) (string, error) {
+// Digest is that of a file of this machine, "sha256:...".
+func Digest(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

@@ -28,7 +28,7 @@ func (f *fakeSnapshots) Snapshot(_ context.Context, hop string, progress func(in
 	if err := os.WriteFile(path, []byte("data"), 0o600); err != nil {
 		return Snapshot{}, err
 	}
-	digest, err := fileDigest(path)
+	digest, err := Digest(path)
 	return Snapshot{Path: path, Stored: strings.TrimPrefix(digest, "sha256:"), Revision: 7, Member: "cp-1"}, errors.Join(err, f.err)
 }
 

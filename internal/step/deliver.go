@@ -12,7 +12,7 @@ import (
 // Deliveries puts a file on a node, whole or not at all.
 type Deliveries interface {
 	// Deliver streams the file at from.Path, on from.Node or (empty) on this machine, to
-	// path on the node, readable by root only.
+	// path on the node, readable by root only. What is sealed is decrypted on this machine.
 	Deliver(ctx context.Context, from Copy, node, path string) error
 }
 
@@ -20,6 +20,8 @@ type Deliveries interface {
 type Copy struct {
 	Node string // empty: this machine
 	Path string
+	// Sealed is the digest of the file when it is encrypted; empty: it is plain.
+	Sealed string
 }
 
 func (c Copy) String() string {
@@ -63,6 +65,9 @@ func (r *deliver) read(s plan.Step) (delivery, error) {
 	}
 	if len(d.copies) == 0 {
 		a.bad("from", "is missing, and so is local")
+	}
+	for i := range d.copies {
+		d.copies[i].Sealed = s.Args["sealed"]
 	}
 	return d, a.err
 }
@@ -125,6 +130,9 @@ func (r *deliver) bring(ctx context.Context, s plan.Step, d delivery) error {
 		}
 		a := d.artefact
 		a.Node, a.Path = from.Node, from.Path
+		if from.Sealed != "" {
+			a.Digest = from.Sealed
+		}
 		has, err := r.whole(ctx, a)
 		switch {
 		case ctx.Err() != nil:

@@ -2,7 +2,6 @@ package step
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -131,15 +130,7 @@ func (r *etcdReturn) read(s plan.Step) (memberRequest, []string, error) {
 	if keep != "" && !strings.HasPrefix(keep, stateDir+"/") {
 		a.bad("keep", "is not below "+stateDir)
 	}
-	params := []string{m.version, m.unit, m.data, m.directory, keep, s.Args["data"]}
-	switch s.Args["data"] {
-	case plan.EtcdDataOwn:
-	case plan.EtcdDataNone:
-		params = append(params, a.text("initialCluster"))
-	default:
-		a.bad("data", fmt.Sprintf("is %q; want %s or %s", s.Args["data"], plan.EtcdDataOwn, plan.EtcdDataNone))
-	}
-	return m, params, a.err
+	return m, []string{m.version, m.unit, m.data, m.directory, keep, s.Args["judged"]}, a.err
 }
 
 func (r *etcdReturn) Done(ctx context.Context, s plan.Step) (bool, error) {

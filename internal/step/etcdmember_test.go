@@ -219,11 +219,11 @@ func TestEtcdReturn(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := newEtcdLab(t)
-			l.refuses(l.goBack("own"), 66, "nothing was set aside there")
+			l.refuses(l.goBack(""), 66, "nothing was set aside there")
 			l.does(l.swap())
 			l.write("data/member/wal/0-0.wal", tt.log)
 			l.write("data/member/snap/db", tt.store)
-			l.does(l.goBack("own"))
+			l.does(l.goBack(""))
 			for path, want := range map[string]string{"opt/etcd": etcdSays("3.5.33"), "opt/etcdctl": "ctl 3.5.33", "data/member/snap/db": tt.want} {
 				if got := l.read(path); got != want {
 					t.Errorf("%s holds %q, want %q", path, got, want)
@@ -246,7 +246,7 @@ func TestEtcdReturn(t *testing.T) {
 		l.does(l.swap())
 		l.write("data/member/wal/1-1.wal", "more")
 		l.write("data/member/snap/db", "new store")
-		l.does(l.goBack("own"))
+		l.does(l.goBack(""))
 		if got := l.read("data/member/snap/db"); got != "new store" {
 			t.Errorf("a member that took part was given %q back", got)
 		}
@@ -258,35 +258,29 @@ func TestEtcdReturn(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.write("data/member.kup/snap/db", "old store")
-		l.does(l.goBack("own"))
+		l.does(l.goBack(""))
 		if got := l.read("data/member/snap/db"); got != "old store" {
 			t.Errorf("the member has %q", got)
-		}
-	})
-	t.Run("flags that kup cannot change", func(t *testing.T) {
-		l := newEtcdLab(t)
-		l.does(l.swap())
-		l.refuses(l.goBack("none", "e-1=https://10.0.0.1:2380"), 74, "set initial-cluster to e-1=https://10.0.0.1:2380", "FLAGS=--config-file=/etc/etcd.yml")
-		if calls := l.calls(); strings.Contains(calls, "systemctl stop") || l.read("data/member/snap/db") == "" {
-			t.Errorf("the member was touched:\n%s", calls)
 		}
 	})
 	t.Run("it does not start", func(t *testing.T) {
 		l := newEtcdLab(t)
 		l.does(l.swap())
-		l.refuses(l.goBack("own"), 71, "did not start", "REFUSES=yes")
-		l.does(l.goBack("own"))
+		l.refuses(l.goBack(""), 71, "did not start", "REFUSES=yes")
+		l.does(l.goBack("true"), "REFUSES=yes") // a later step judges its data
+		if _, err := os.Stat(l.path("state/active")); err == nil {
+			t.Error("a unit that does not start is left trying")
+		}
 	})
 }
 
 func TestEtcdMemberArguments(t *testing.T) {
 	release := map[string]string{"version": "v3.6.5", "url": "https://m/a.tar.gz", "checksumURL": "https://m/SHA256SUMS"}
 	swap := with(release, "member", "e-1", "unit", "etcd.service", "dataDirectory", "/var/lib/etcd", "directory", "/usr/local/bin", "from", "v3.5.33")
-	back := with(swap, "version", "v3.5.33", "keep", plan.EtcdKeep("run-1", "1.34", "v3.5.33"), "data", plan.EtcdDataOwn)
+	back := with(swap, "version", "v3.5.33", "keep", plan.EtcdKeep("run-1", "1.34", "v3.5.33"), "judged", "true")
 	var b strings.Builder
 	for _, s := range []plan.Step{
 		aStep(plan.KindEtcdFetch, release), aStep(plan.KindEtcdSwap, swap), aStep(plan.KindEtcdReturn, back),
-		aStep(plan.KindEtcdReturn, with(back, "data", plan.EtcdDataNone, "initialCluster", "e-1=https://10.0.0.1:2380")),
 	} {
 		w := newWorld(t, nil)
 		if err := w.runner(s.Kind).Run(t.Context(), s, attempt(s, 1)); err != nil {
@@ -302,7 +296,6 @@ func TestEtcdMemberArguments(t *testing.T) {
 		aStep(plan.KindEtcdFetch, with(release, "version", "3.6")), aStep(plan.KindEtcdFetch, with(release, "checksumURL", "")),
 		aStep(plan.KindEtcdSwap, with(swap, "unit", "etcd; rm -rf /")), aStep(plan.KindEtcdSwap, with(swap, "dataDirectory", "/")),
 		aStep(plan.KindEtcdSwap, with(swap, "from", "")), aStep(plan.KindEtcdReturn, with(back, "keep", "/etc")),
-		aStep(plan.KindEtcdReturn, with(back, "data", "")), aStep(plan.KindEtcdReturn, with(back, "data", plan.EtcdDataNone)),
 	} {
 		w := newWorld(t, nil)
 		if err := w.runner(bad.Kind).Run(t.Context(), bad, attempt(bad, 1)); err == nil || len(w.host.asked) > 0 {

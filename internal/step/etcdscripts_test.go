@@ -72,7 +72,7 @@ func (s *shell) etcd() []string {
 
 func (s *shell) snapshotSum() string {
 	s.t.Helper()
-	sum, err := fileDigest(s.path("etcd-1.34.db"))
+	sum, err := Digest(s.path("etcd-1.34.db"))
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func (o oneSnapshot) Snapshot(_ context.Context, hop string, _ func(int64)) (Sna
 		path += encryptedSuffix
 	}
 	err := os.WriteFile(path, []byte("snapshot"), 0o600)
-	digest, digestErr := fileDigest(path)
+	digest, digestErr := Digest(path)
 	s := Snapshot{
 		Path: path, Stored: strings.TrimPrefix(digest, "sha256:"), SHA256: strings.TrimPrefix(digest, "sha256:"), Revision: 14, Keys: 5, Size: 8, Member: "cp-2",
 		HashRevision: 12, CompactRevision: 5, Hash: 77,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -41,10 +40,9 @@ type MemberHash struct {
 }
 
 const (
-	stopPatience = "300"            // seconds that the kubelet gets to stop a member
-	backTimeout  = 5 * time.Minute  // until a member that was taken back serves
-	joinTimeout  = 15 * time.Minute // until an empty member has everything and its vote
-	joinEvery    = 2 * time.Second
+	backTimeout = 5 * time.Minute  // until a member that was taken back serves
+	joinTimeout = 15 * time.Minute // until an empty member has everything and its vote
+	joinEvery   = 2 * time.Second
 )
 
 // rejoin: the truth is the members' hashes. A member that has begun to leave is
@@ -58,30 +56,6 @@ type rejoin struct {
 	every      time.Duration
 	patience   time.Duration // with a member that does not answer
 }
-
-// returning is the member that a rejoin step is about.
-type returning struct {
-	name, data, manifest string
-	version              cluster.Version
-}
-
-// left is a member that has begun to leave.
-type left struct{ id, peerURL string }
-
-func readReturning(s plan.Step) (returning, error) {
-	a := args{step: s}
-	a.node()
-	m := returning{name: a.text("member"), data: a.text("dataDir"), manifest: a.text("manifest"), version: a.version("version")}
-	for key, file := range map[string]string{"dataDir": m.data, "manifest": m.manifest} {
-		if file != "" && (!path.IsAbs(file) || path.Clean(file) != file || strings.Count(file, "/") < 2) {
-			a.bad(key, "is not a clean, absolute path")
-		}
-	}
-	return m, a.err
-}
-
-// keep is where the host keeps what it knows of the member's return.
-func (m returning) keep(run string) string { return path.Join(stateDir, run, "rejoin", m.name) }
 
 func (r *rejoin) Done(ctx context.Context, s plan.Step) (bool, error) {
 	m, err := readReturning(s)
@@ -261,7 +235,7 @@ func (r *rejoin) replace(ctx context.Context, s plan.Step, x plan.Execution, m r
 	if find(members, away.again) == nil {
 		return failed(s, adding, errors.New("etcd does not list it"), "")
 	}
-	argv := script([]string{"common", "rejoin_start"}, m.keep(x.Run), m.manifest, initialCluster(members, m.name, *away))
+	argv := m.start(x.Run, initialCluster(members, m.name, *away))
 	if _, err := r.run(ctx, s, part(x, 1), "start etcd, empty", remote.Command{Argv: argv}); err != nil {
 		return err
 	}
@@ -276,15 +250,15 @@ func (l left) again(m cluster.Member) bool { return m.ID != l.id && m.PeerURL ==
 func (r *rejoin) takeOut(ctx context.Context, s plan.Step, x plan.Execution, m returning, away left, members []cluster.Member) ([]cluster.Member, error) {
 	const doing = "take the member out of etcd"
 	if err := quorumWithout(members, away.id); err != nil {
-		return nil, failed(s, doing, err, "bring the other members back first")
+		return nil, failed(s, doing, err, "bring the other members back first, or restore the snapshot")
 	}
 	if old := find(members, func(o cluster.Member) bool { return o.ID == away.id }); old.Leader {
 		if err := r.members.MoveLeader(ctx, s.Node); err != nil {
 			return nil, failed(s, "move etcd's leadership away", err, "")
 		}
 	}
-	argv := script([]string{"common", "rejoin_stop"}, m.keep(x.Run), x.Run, m.manifest, m.data, away.id, away.peerURL, stopPatience)
-	if _, err := r.run(ctx, s, part(x, 0), "stop etcd and set its data aside", remote.Command{Argv: argv}); err != nil {
+	argv := m.stop(x.Run, away)
+	if _, err := r.run(ctx, s, part(x, 0), "stop etcd", remote.Command{Argv: argv}); err != nil {
 		return nil, err
 	}
 	members, err := r.list(ctx, s) // some time has passed
@@ -292,7 +266,7 @@ func (r *rejoin) takeOut(ctx context.Context, s plan.Step, x plan.Execution, m r
 		return nil, err
 	}
 	if err := quorumWithout(members, away.id); err != nil {
-		return nil, failed(s, doing, err, "bring the other members back first")
+		return nil, failed(s, doing, err, "bring the other members back first, or restore the snapshot")
 	}
 	if err := r.membership.Remove(ctx, away.id); err != nil {
 		return nil, failed(s, doing, err, "")
@@ -324,7 +298,7 @@ func (r *rejoin) await(ctx context.Context, s plan.Step, m returning, away left)
 		}
 		select {
 		case <-ctx.Done():
-			return failed(s, doing, fmt.Errorf("%w: %w", ctx.Err(), err), "see the log of etcd's container on "+s.Node)
+			return failed(s, doing, fmt.Errorf("%w: %w", ctx.Err(), err), m.log(s.Node))
 		case <-tick.C:
 		}
 	}
@@ -356,26 +330,32 @@ func find(members []cluster.Member, is func(cluster.Member) bool) *cluster.Membe
 	return nil
 }
 
-// quorumWithout tells why the others could not go on without the member: more than
-// half of those that vote must be healthy.
+// quorumWithout tells why the others could not go on without the member. They must be
+// able to agree twice: that it leaves, while it still counts, and on everything after.
 func quorumWithout(members []cluster.Member, id string) error {
-	voters, healthy := 0, 0
+	others, healthy, voters := 0, 0, 0
 	var bad []string
 	for _, m := range members {
+		if m.Learner {
+			continue
+		}
+		voters++
 		switch {
-		case m.ID == id || m.Learner:
+		case m.ID == id:
 		case m.Healthy:
-			voters, healthy = voters+1, healthy+1
+			others, healthy = others+1, healthy+1
 		default:
-			voters++
+			others++
 			bad = append(bad, fmt.Sprintf("%s (%s)", m.Name, m.Problem))
 		}
 	}
-	switch {
-	case voters == 0:
+	switch need := voters/2 + 1; {
+	case others == 0:
 		return errors.New("it is the only one: without it there is no data")
-	case healthy < voters/2+1:
-		return fmt.Errorf("of the other %d members %d are healthy, and %d must be; not healthy: %s", voters, healthy, voters/2+1, strings.Join(bad, ", "))
+	case others < need:
+		return fmt.Errorf("there are %d members, and no quorum is left when it is stopped", voters)
+	case healthy < need:
+		return fmt.Errorf("of the other %d members %d are healthy, and %d must be; not healthy: %s", others, healthy, need, strings.Join(bad, ", "))
 	}
 	return nil
 }

@@ -161,12 +161,28 @@ func (e *fakeEtcd) Hashes(_ context.Context, except string) ([]MemberHash, error
 	return out, nil
 }
 
+// started lets the member that was added serve, with the others' data.
+func (e *fakeEtcd) started(how string) error {
+	err := e.did("start " + how)
+	if i := slices.IndexFunc(e.members, func(m cluster.Member) bool { return m.ID == "9" }); i >= 0 && err == nil {
+		m := &e.members[i]
+		m.Name, m.Node, m.Version, m.Healthy = "cp-1", "cp-1", cluster.MustParseVersion("v3.5.24"), true
+		e.hashes["cp-1"] = "good"
+	}
+	return err
+}
+
 // host plays cp-1: what the scripts do there.
 func (e *fakeEtcd) host(left *string) func(argv []string) (string, error) {
 	return func(argv []string) (string, error) {
 		switch name := scriptName(argv[2]); name {
 		case "rejoin_begun.sh":
 			return *left, nil
+		case "rejoin_unit_stop.sh":
+			*left = argv[7] + " " + argv[8] + "\n"
+			return "", e.did("stop " + argv[5] + " " + argv[6] + " " + argv[7])
+		case "rejoin_unit_start.sh":
+			return "", e.started(strings.Join(argv[4:], " "))
 		case "rejoin_stop.sh":
 			*left = argv[8] + " " + argv[9] + "\n"
 			for i := range e.members {
@@ -176,13 +192,7 @@ func (e *fakeEtcd) host(left *string) func(argv []string) (string, error) {
 			}
 			return "", e.did("stop " + argv[8])
 		case "rejoin_start.sh":
-			err := e.did("start " + argv[6])
-			if i := slices.IndexFunc(e.members, func(m cluster.Member) bool { return m.ID == "9" }); i >= 0 && err == nil {
-				m := &e.members[i]
-				m.Name, m.Node, m.Version, m.Healthy = "cp-1", "cp-1", cluster.MustParseVersion("v3.5.24"), true
-				e.hashes["cp-1"] = "good"
-			}
-			return "", err
+			return "", e.started(argv[6])
 		default:
 			return "", errors.New(name)
 		}
@@ -226,6 +236,70 @@ func TestRejoin(t *testing.T) {
 	}
 	if done, err := w.rejoin().Done(t.Context(), s); !done || err != nil {
 		t.Errorf("%t, %v", done, err)
+	}
+}
+
+// A unit of systemd leaves and joins as a static pod does.
+func TestRejoinOfAUnit(t *testing.T) {
+	s := aStep(plan.KindRejoin, map[string]string{"member": "cp-1", "dataDir": "/var/lib/etcd", "unit": "etcd.service", "version": "v3.5.24"})
+	e, left := newFakeEtcd(), ""
+	w := rejoinWorld(t, e, &left)
+	if err := w.rejoin().Run(t.Context(), s, attempt(s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	run := attempt(s, 1).Run
+	want := []string{
+		"move-leader cp-1", "stop etcd.service /var/lib/etcd 1", "remove 1", "add https://10.0.0.1:2380",
+		"start /run " + run + " etcd.service /var/lib/etcd cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380,cp-3=https://10.0.0.3:2380", "promote 9",
+	}
+	if !slices.Equal(e.calls, want) {
+		t.Errorf("calls %q", e.calls)
+	}
+	s.Args["unit"] = "etcd; reboot"
+	bad := new(ArgsError)
+	if err := w.rejoin().Run(t.Context(), s, attempt(s, 2)); !errors.As(err, &bad) || bad.Key != "unit" {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRejoinScriptsOfAUnit(t *testing.T) {
+	l := newEtcdLab(t)
+	stop := etcdScript("rejoin_unit_stop", l.path("keep/rejoin"), "etcd.service", l.path("data"), "8e9e", "https://10.0.0.1:2380")
+	start := etcdScript("rejoin_unit_start", l.path("run"), "run-1", "etcd.service", l.path("data"), "e-1=https://10.0.0.1:2380")
+	l.refuses(stop, 74, "nothing was changed", "FLAGS=--config-file=/etc/etcd.yml")
+	if err := os.Rename(l.path("data/member/wal"), l.path("wal")); err != nil {
+		t.Fatal(err)
+	}
+	l.refuses(stop, 65, "has no log")
+	if _, err := os.Stat(l.path("keep/rejoin/left")); err == nil || l.read("data/member/snap/db") != "old store" || strings.Contains(l.calls(), "systemctl stop") {
+		t.Error("a member that was refused was touched")
+	}
+	if err := os.Rename(l.path("wal"), l.path("data/member/wal")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l.does(stop)
+	}
+	if l.read("data/member/snap/db") != "old store" {
+		t.Error("the data went before the member left")
+	}
+	if out := l.does(script([]string{"rejoin_begun"}, l.path("keep/rejoin"))); out != "8e9e https://10.0.0.1:2380\n" {
+		t.Errorf("begun: %q", out)
+	}
+	l.refuses(start, 71, "did not start", "REFUSES=yes")
+	if env := l.read("run/kup-etcd.env"); env != "ETCD_INITIAL_CLUSTER=e-1=https://10.0.0.1:2380\nETCD_INITIAL_CLUSTER_STATE=existing\n" {
+		t.Errorf("it starts with %q", env)
+	}
+	if unit := l.read("run/systemd/system/etcd.service.d/zz-kup.conf"); !strings.Contains(unit, "EnvironmentFile="+l.path("run/kup-etcd.env")) {
+		t.Errorf("the unit reads %q", unit)
+	}
+	l.does(start)
+	l.write("data/member/snap/db", "joined store")
+	l.does(start)
+	for path, want := range map[string]string{"data/member.kup-run-1/snap/db": "old store", "data/member/snap/db": "joined store", "run/kup-etcd.env": "", "run/systemd/system/etcd.service.d/zz-kup.conf": ""} {
+		if got := l.read(path); got != want {
+			t.Errorf("%s holds %q, want %q", path, got, want)
+		}
 	}
 }
 
@@ -300,6 +374,7 @@ func TestRejoinRefuses(t *testing.T) {
 		want    string
 	}{
 		"another is away": {func(e *fakeEtcd) { e.members[1].Healthy, e.members[1].Problem = false, "gone" }, "of the other 2 members 1 are healthy, and 2 must be; not healthy: cp-2 (gone)"},
+		"one of two":      {func(e *fakeEtcd) { e.members = e.members[:2] }, "no quorum is left when it is stopped"},
 		"the only one":    {func(e *fakeEtcd) { e.members = e.members[:1]; e.members[0].Version = cluster.Version{} }, "it is the only one"},
 		"the last old one": {func(e *fakeEtcd) {
 			e.members[1].Version, e.members[2].Version = cluster.MustParseVersion("v3.6.5"), cluster.MustParseVersion("v3.6.5")
@@ -330,11 +405,13 @@ func TestQuorumWithout(t *testing.T) {
 		ok     bool
 	}{
 		{nil, false},
-		{[]cluster.Member{member("2", true, false)}, true},
+		{[]cluster.Member{member("2", true, false)}, false}, // both must agree that one leaves, and it is stopped
 		{[]cluster.Member{member("2", true, true)}, false},
 		{[]cluster.Member{member("2", true, false), member("3", false, false)}, false},
 		{[]cluster.Member{member("2", true, false), member("3", true, false), member("4", true, false), member("5", false, false)}, true},
 		{[]cluster.Member{member("2", true, false), member("3", true, false), member("4", false, false), member("5", false, false)}, false},
+		{[]cluster.Member{member("2", true, false), member("3", true, false), member("4", false, false)}, false}, // three of four
+		{[]cluster.Member{member("2", true, false), member("3", true, false), member("4", true, true)}, true},
 	} {
 		if err := quorumWithout(append(tt.others, member("1", true, false)), "1"); (err == nil) != tt.ok {
 			t.Errorf("%+v: %v", tt.others, err)

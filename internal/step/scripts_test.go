@@ -132,7 +132,7 @@ func TestBackupScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := fileDigest(target); got != digest {
+	if got, _ := Digest(target); got != digest {
 		t.Errorf("digest %s, want %s", digest, got)
 	}
 	if st, _ := os.Stat(target); st.Mode().Perm() != 0o600 {

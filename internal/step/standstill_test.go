@@ -301,6 +301,40 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
+// An encrypted copy is held against its own digest, and what arrives against the data's.
+func TestDeliverWhatIsSealed(t *testing.T) {
+	have := strings.Repeat("cd", 32)
+	w := newWorld(t, func(argv []string) (string, error) { return have + "  " + argv[len(argv)-1] + "\n", nil })
+	c := &courier{host: w.host, digest: &have}
+	w.Deliveries = c
+	local := t.TempDir() + "/etcd.db.age"
+	if err := os.WriteFile(local, []byte("sealed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := Digest(local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := aStep(plan.KindDeliver, map[string]string{
+		"path": "/var/lib/kup/r/etcd-1.34.db", "digest": "sha256:" + strings.Repeat("ab", 32), "local": local, "sealed": sealed,
+	})
+	r := w.runner(plan.KindDeliver)
+	if err := r.Run(t.Context(), s, attempt(s, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.brought) != 1 || c.brought[0] != (Copy{Path: local, Sealed: sealed}) {
+		t.Errorf("brought %v", c.brought)
+	}
+	if done, err := r.Done(t.Context(), s); !done || err != nil {
+		t.Errorf("after: %v, %v", done, err)
+	}
+	have = "0"
+	s.Args["sealed"] = "sha256:" + strings.Repeat("ab", 32)
+	if err := r.Run(t.Context(), s, attempt(s, 2)); err == nil {
+		t.Error("the encrypted copy is damaged, and no error")
+	}
+}
+
 // told is what members say of themselves.
 type told struct {
 	at  map[string]int64

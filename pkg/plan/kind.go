@@ -115,8 +115,9 @@ const (
 	KindObjects Kind = "objects"
 	// KindRejoin makes an etcd member's data equal to the others': a member whose hash
 	// differs is removed, its data directory set aside, and it is added again, empty.
-	// Args: member, dataDir, manifest (path of the static pod's), version (of the etcd
-	// it then runs). Truth: the members' hashes.
+	// Args: member, dataDir, manifest (path of the static pod's) or unit (of systemd, on an
+	// external member's host), version (of the etcd it then runs). Truth: the members'
+	// hashes.
 	KindRejoin Kind = "rejoin"
 	// KindReopen records in the journal of the run that is taken back which of its
 	// steps no longer stand, so that it can be resumed; without steps it ends that
@@ -127,7 +128,9 @@ const (
 	// plane that has it. Args: path (on the node), digest, room (directory on the node whose
 	// disk must have room for the file once more), from (\n separated
 	// "node:path", tried when this machine has no whole copy), local (path on this
-	// machine; empty: none). Truth: the file and its digest.
+	// machine; empty: none), sealed (digest of these copies, which are encrypted: they are
+	// decrypted on this machine; empty: they are what digest says). Truth: the file and its
+	// digest.
 	KindDeliver Kind = "deliver"
 	// KindStandstill keeps what writes to the store from running on a node: the
 	// manifests of static pods are moved away, the pods' containers stopped, and it is

@@ -13,19 +13,12 @@ const (
 	// program, and that the unit runs it.
 	KindEtcdSwap Kind = "etcd-swap"
 	// KindEtcdReturn takes an external member back to the programs that a swap set
-	// aside. Args: member, unit, dataDirectory, directory, version (to return to), keep
-	// (what [EtcdKeep] gives for the swap), data: [EtcdDataOwn], the member goes on with
-	// its own data: those of before the swap where the newer program took no part in the
-	// cluster, else those it has now; [EtcdDataNone], the member has been
-	// removed from the cluster and added again, and starts empty: initialCluster is then
-	// name=peerURL of all members, with commas between. Truth: as for a swap.
+	// aside, on its own data: those of before the swap where the newer program took no part
+	// in the cluster, else those it has now. Args: member, unit, dataDirectory, directory,
+	// version (to return to), keep (what [EtcdKeep] gives for the swap), judged ("true": a
+	// [KindRejoin] follows, so that a member which does not start is no error). Truth: as for
+	// a swap.
 	KindEtcdReturn Kind = "etcd-return"
-)
-
-// The values of Args["data"] of [KindEtcdReturn].
-const (
-	EtcdDataOwn  = "own"
-	EtcdDataNone = "none"
 )
 
 // EtcdKeep is the directory on a member's host where the swap of a run and hop

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/kup-project/kup/internal/lab/hollow"
 )
 
@@ -88,4 +90,28 @@ func TestRollbackOfAControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	judge(t, c)
+}
+
+// TestRollbackOfTheFirstControlPlane: no API server is left at the new version, so what
+// kubeadm uploaded to the API goes back with the first one.
+func TestRollbackOfTheFirstControlPlane(t *testing.T) {
+	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	impatient(t, c)
+	configs := client(t, c).CoreV1().ConfigMaps("kube-system")
+	was, err := configs.Get(t.Context(), "kubeadm-config", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	over := crash(t, c, "cp-1", "kube-apiserver", "v1.34.4")
+	kup(t, c, 4, "apply", "--to", "v1.34", "--yes", "--accept-notices", "--rollback-on-failure", "never")
+	wantSays(t, kup(t, c, 5, "rollback", "--yes"), "no API server stays at v1.34.4", "make kubeadm's and the kubelets' configuration what it was")
+	now, err := configs.Get(t.Context(), "kubeadm-config", metav1.GetOptions{})
+	if err != nil || now.Data["ClusterConfiguration"] != was.Data["ClusterConfiguration"] || now.ResourceVersion == was.ResourceVersion {
+		t.Errorf("kubeadm-config is %v, was %v; %v", now, was, err)
+	}
+	over()
+	kup(t, c, 0, "apply", "--resume", "--yes")
+	if err := c.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }

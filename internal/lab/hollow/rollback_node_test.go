@@ -3,14 +3,12 @@
 package hollow_test
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/kup-project/kup/internal/lab/hollow"
-	"github.com/kup-project/kup/pkg/plan"
 )
 
 // impatient lets gates fail soon: what is broken on purpose does not mend itself.
@@ -90,23 +88,6 @@ func TestRollbackOfAWorker(t *testing.T) {
 	}
 }
 
-// members are the nodes of a plan's etcd stage, in their order.
-func members(t *testing.T, document string) []string {
-	t.Helper()
-	var d struct{ Plan plan.Plan }
-	if err := json.Unmarshal([]byte(document), &d); err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	d.Plan.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
-		if s.Args["component"] == plan.ComponentEtcd {
-			out = append(out, s.Node)
-		}
-		return true
-	})
-	return out
-}
-
 // TestRollbackOfControlPlanes: a second control plane whose API server crashes at the new
 // version, and a second etcd member that does, go back by themselves; the member on its
 // own data. The rest of the hop stands, and the same run comes to its end.
@@ -118,7 +99,7 @@ func TestRollbackOfControlPlanes(t *testing.T) {
 		return hollow.Fault{Name: name, Host: host, Args: map[string]string{"program": program, "version": version}}
 	}
 	// The leader's turn is the last one, from which there may be no way back.
-	second := members(t, kup(t, c, 0, "plan", "--to", "v1.34", "-o", "json"))[1]
+	second := members(t, c)[1]
 	first := []string{"apply", "--to", "v1.34", "--yes", "--accept-notices"}
 	for _, broken := range []struct{ host, program, version string }{
 		{"cp-2", "kube-apiserver", "v1.34.4"}, {second, "etcd", "v3.6.5"},
