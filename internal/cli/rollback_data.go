@@ -27,10 +27,6 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 	if !saved {
 		return nil
 	}
-	if snapshot.Sealed(a.Path) {
-		e.Refused[plan.ScopeData] = fmt.Sprintf("the snapshot of hop %s, %s, is encrypted, and kup asks for no identity during a rollback: open it with age and restore it by hand, see docs/disaster-recovery.md", line, filepath.Base(a.Path))
-		return nil
-	}
 	base, err := stateDir(u.plan.Facts.Identity.UID)
 	if err != nil {
 		return err
