@@ -120,6 +120,8 @@ func classify(err error) (code int, hint string) {
 		return exitRolledBack, back.hint()
 	case errors.Is(err, engine.ErrStopped), errors.Is(err, errInterrupted), errors.Is(err, errAborted), errors.Is(err, context.Canceled):
 		return exitInterrupted, goesOn(err) + " goes on from here, if a run was begun"
+	case is[*planner.DriftError](err) && goesOn(err) == "kup rollback":
+		return exitDrifted, "have it as it was again, then: kup rollback goes on; or restore the snapshot instead: kup rollback --scope data; kup plan shows the way up"
 	case is[*planner.DriftError](err), is[*foreignPlanError](err):
 		return exitDrifted, "plan anew and review: kup plan"
 	case is[*step.DamagedError](err):

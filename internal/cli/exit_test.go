@@ -68,7 +68,7 @@ func TestClassify(t *testing.T) {
 		"rolled back, data":      {&rolledBackError{plan: &plan.Plan{Rollback: &plan.Rollback{Scope: plan.ScopeData}, Hops: make([]plan.Hop, 1)}}, exitRolledBack, "kup plan"},
 		"rollback failed":        {&begunError{err: boom, back: true}, exitStopped, "kup rollback goes on"},
 		"rollback interrupted":   {&begunError{err: engine.ErrStopped, back: true}, exitInterrupted, "kup rollback goes on"},
-		"rollback drifted":       {&begunError{err: &planner.DriftError{}, back: true}, exitDrifted, "kup plan"},
+		"rollback drifted":       {&begunError{err: &planner.DriftError{}, back: true}, exitDrifted, "kup rollback goes on; or restore the snapshot instead: kup rollback --scope data; kup plan"},
 		"no way back":            {&noWayError{}, exitBlocked, "ways back"},
 		"a sealed way back":      {&noWayError{sealed: true}, exitBlocked, "--identity FILE"},
 		"result not written too": {errors.Join(failed(boom), boom), exitStopped, "--resume"},

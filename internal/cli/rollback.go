@@ -215,13 +215,25 @@ func (s *session) findNamed(ctx context.Context, clusterUID, id string) (*runRec
 
 // replaces tells whether a rollback takes the place of an unfinished one. Only a restore
 // may: it makes everything what it was before the hop, however far the other one came,
-// and is what is left when the API that the other one needs is dead.
+// and is what is left when the API that the other one needs is dead. Another restore is
+// replaced as long as it changed nothing: what it loses has become more since.
 func (o *rollbackOptions) replaces(unfinished *runRecord) bool {
-	return o.scope == string(plan.ScopeData) && unfinished.plan.Rollback.Scope != plan.ScopeData
+	if o.scope != string(plan.ScopeData) {
+		return false
+	}
+	changed := false
+	unfinished.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		changed = changed || (s.Mutates && unfinished.state.Steps[s.ID].Attempt > 0)
+		return !changed
+	})
+	return !changed || unfinished.plan.Rollback.Scope != plan.ScopeData
 }
 
 // goOnBack resumes a rollback.
 func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollbackOptions, apiErr error) error {
+	if o.out != "" {
+		return o.show(s.sys, r.plan)
+	}
 	s.sys.tell("Going on with rollback %s of run %s: %s", r.id, r.undoes(), r.standing())
 	if r.where != here {
 		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)

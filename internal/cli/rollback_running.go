@@ -59,7 +59,10 @@ func stillAtWork(ctx context.Context, r *runRecord, ask statusOf) (unknown, err 
 // quiet sees to it that nothing of these runs is at work. Of hosts that do not answer it
 // only tells: a rollback that needs them finds out in its prepare.
 func (s *session) quiet(ctx context.Context, runs ...*runRecord) error {
-	for _, r := range runs {
+	for i, r := range runs {
+		if i > 0 && r.id == runs[0].id {
+			continue
+		}
 		unknown, err := stillAtWork(ctx, r, s.hostsSay(r))
 		if err != nil {
 			return err

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -61,14 +63,43 @@ func TestNothingIsTakenBackBesideACommandThatRuns(t *testing.T) {
 func TestWhichRollbackMayFollowAnUnfinishedOne(t *testing.T) {
 	for _, tt := range []struct {
 		unfinished, asked string
-		want              bool
+		changed, want     bool
 	}{
-		{"node", "data", true}, {"hop", "data", true},
-		{"data", "data", false}, {"node", "hop", false}, {"hop", "auto", false}, {"node", "node", false},
+		{"node", "data", true, true},
+		{"hop", "data", true, true},
+		{"data", "data", true, false},
+		{"data", "data", false, true},
+		{"data", "auto", false, false},
+		{"node", "hop", true, false},
+		{"hop", "auto", true, false},
+		{"node", "node", false, false},
 	} {
-		r := &runRecord{plan: &plan.Plan{Rollback: &plan.Rollback{Run: runA, Scope: plan.Scope(tt.unfinished)}}}
+		r := &runRecord{plan: &plan.Plan{
+			Rollback: &plan.Rollback{Run: runA, Scope: plan.Scope(tt.unfinished)},
+			Hops:     []plan.Hop{{Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{{{ID: "fetch"}, {ID: "stop", Mutates: true}}}}}}}}},
+		}}
+		r.state.Steps = map[string]journal.StepState{"fetch": {Attempt: 1}}
+		if tt.changed {
+			r.state.Steps["stop"] = journal.StepState{Attempt: 1}
+		}
 		if got := (&rollbackOptions{scope: tt.asked}).replaces(r); got != tt.want {
 			t.Errorf("%s after %s: %t", tt.asked, tt.unfinished, got)
 		}
+	}
+}
+
+// --out changes nothing, whatever is unfinished.
+func TestOutGoesOnWithNothing(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "back.json")
+	r := &runRecord{id: backRun, plan: backPlan(t, runA, plan.ScopeHop)}
+	if err := testSession(t).goOnBack(t.Context(), t.Context(), r, &rollbackOptions{scope: scopeAuto, out: file, output: "text", yes: true}, nil); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := decodePlan(content); err != nil || p.ID != r.plan.ID {
+		t.Errorf("%v, %v", p, err)
 	}
 }

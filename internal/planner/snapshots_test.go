@@ -8,8 +8,8 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
-// What kup cannot take back by itself is said before the start.
-func TestEncryptedSnapshotsAreNotRestoredByARollback(t *testing.T) {
+// What a restore will ask for is said before the start.
+func TestEncryptedSnapshotsNeedAnIdentity(t *testing.T) {
 	c := load(t)
 	for _, encrypted := range []bool{false, true} {
 		p, _ := upgradePlan(t, c, topology{3, 1, "v1.33.13", "v3.5.26"}, func(p *Policy) { p.Snapshots.Encrypted = encrypted }, "v1.34.4")

@@ -241,6 +241,18 @@ func TestEtcdReturn(t *testing.T) {
 			}
 		})
 	}
+	t.Run("one that does not start loses nothing that was set aside", func(t *testing.T) {
+		l := newEtcdLab(t)
+		l.does(l.swap())
+		l.write("data/member/snap/db", "half converted")
+		if _, stderr, code := l.run(l.goBack("true"), "REFUSES=yes"); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, stderr)
+		}
+		if l.read("keep/data/member/snap/db") != "old store" || l.read("data/member.refused/snap/db") != "half converted" || l.read("keep/bin/etcd") == "" {
+			t.Error("what was set aside is gone")
+		}
+		l.does(l.goBack("true"))
+	})
 	t.Run("a new log file", func(t *testing.T) {
 		l := newEtcdLab(t)
 		l.does(l.swap())

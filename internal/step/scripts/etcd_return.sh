@@ -41,5 +41,6 @@ code=0
 [ "$code" = 0 ] || [ -n "$judged" ] || exit "$code"
 now=$(says "$directory/etcd")
 [ "$now" = "$version" ] || fail 70 "$directory/etcd says ${now:-nothing}, want $version"
-# The member goes on from here: a later swap sets its data aside anew.
-rm -rf "$keep/data" "$keep/bin" "$data/member.refused" "$data/member.kup"
+# The member goes on from here: a later swap sets its data aside anew. One that did not
+# start keeps all that was set aside, until its data were judged.
+[ "$code" != 0 ] || rm -rf "$keep/data" "$keep/bin" "$data/member.refused" "$data/member.kup"
