@@ -83,6 +83,9 @@ func (r *rollback) dataNodes() string {
 		if m.Node == "" || m.PeerURL == "" || r.node(m.Node) == nil {
 			return fmt.Sprintf("on which node etcd member %s runs is not known", cmp.Or(m.Name, m.ID))
 		}
+		if wal := r.stored(m.Node).WALDirectory; wal != "" {
+			return fmt.Sprintf("etcd member %s keeps its write-ahead log apart, in %s, and kup restores data directories alone; see docs/disaster-recovery.md", cmp.Or(m.Name, m.ID), wal)
+		}
 	}
 	if joined := r.joinedUnseen(); joined != "" {
 		return fmt.Sprintf("node %s joined since: the snapshot knows nothing of it; shut it down, or stop its kubelet and its pods, and restore by hand: docs/disaster-recovery.md", joined)
@@ -114,6 +117,25 @@ func (r *rollback) joinedUnseen() string {
 
 // peers are the members, as they were seen last.
 func (r *rollback) peers() []cluster.Member { return r.facts.Etcd.Members }
+
+// stored is where a node's member keeps its data, as far as its manifest was read: when
+// the run that is taken back was planned, or now.
+func (r *rollback) stored(node string) cluster.Member {
+	for _, members := range [][]cluster.Member{r.undone.Plan.Facts.Etcd.Members, r.peers()} {
+		for _, m := range members {
+			if m.Node == node && m.DataDirectory != "" {
+				return m
+			}
+		}
+	}
+	return cluster.Member{}
+}
+
+// dataDirectory is where a node's member keeps its data: kubeadm's own choice where
+// its manifest was not read.
+func (r *rollback) dataDirectory(node string) string {
+	return cmp.Or(r.stored(node).DataDirectory, etcdData)
+}
 
 // touchedBy tells whether the hop changed something on the node itself.
 func (r *rollback) touchedBy(node string) bool {
@@ -171,13 +193,21 @@ type dataBuilder struct {
 func (d *dataBuilder) tell() {
 	d.notice(true, "the API is away from the standstill until the API servers are started again, some minutes; pods that the snapshot knows where they are keep running, and Services keep the endpoints they have")
 	d.notice(true, "etcd goes back to the snapshot of before hop %s, revision %d: what was written since is lost (%d revisions, up to %d). What is lost, and which pods stop, start or move, is listed in the plan", d.line, d.from.Revision, d.from.Live-d.from.Revision, d.from.Live)
-	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s", d.aside())
+	var kept []string
+	for _, n := range d.state.members() {
+		if aside := d.aside(n.Name); !slices.Contains(kept, aside) {
+			kept = append(kept, aside)
+		}
+	}
+	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s", strings.Join(kept, ", "))
 	if d.evidence.Facts == nil {
 		d.notice(true, "the API does not answer, so no Lease guards this rollback: the fence on every host alone keeps other runs of kup out")
 	}
 }
 
-func (d *dataBuilder) aside() string { return etcdData + "-kup-" + d.undone.Run }
+func (d *dataBuilder) aside(node string) string {
+	return d.dataDirectory(node) + "-kup-" + d.undone.Run
+}
 
 // everywhere is a wave with a lane on each of the nodes, all at once.
 func everywhere(nodes []*nodeState, lane func(*nodeState) plan.Lane) []plan.Wave {

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"path"
 	"strconv"
@@ -84,7 +85,7 @@ func (d *dataBuilder) deliver(n *nodeState) plan.Step {
 	for _, cp := range d.state.controlPlanes() {
 		from = append(from, cp.Name+":"+path.Join(onHosts, d.undone.Run, path.Base(d.saved.Path)))
 	}
-	s.Args["path"], s.Args["digest"], s.Args["room"] = d.onNode, d.saved.Digest, etcdData
+	s.Args["path"], s.Args["digest"], s.Args["room"] = d.onNode, d.saved.Digest, d.dataDirectory(n.Name)
 	s.Args["local"], s.Args["from"] = d.saved.Path, strings.Join(from, "\n")
 	if d.sealed() {
 		s.Args["digest"], s.Args["sealed"] = d.from.Plain, d.saved.Digest
@@ -138,9 +139,16 @@ func (d *dataBuilder) standstill() []plan.Wave {
 
 func (d *dataBuilder) stillness(n *nodeState, name, title string) plan.Step {
 	s := d.step(plan.KindStandstill, plan.Standstill, n.Name, name, "standstill", title)
-	s.Args["unit"], s.Args["socket"] = "kubelet", n.CRISocket
+	maps.Copy(s.Args, d.still(n))
+	return s
+}
+
+// still says what must not run on a node while data are restored. The steps that restore
+// prove it once more on their host: kup may come back to them long after the proof.
+func (d *dataBuilder) still(n *nodeState) map[string]string {
+	args := map[string]string{"unit": "kubelet", "socket": n.CRISocket}
 	if n.Role != cluster.ControlPlane {
-		return s
+		return args
 	}
 	names, ports := components, []string{portOf(n)}
 	if n.member {
@@ -150,8 +158,8 @@ func (d *dataBuilder) stillness(n *nodeState, name, title string) plan.Step {
 	for _, name := range names {
 		files, pods = append(files, manifests+name+".yaml"), append(pods, name+"-"+n.Name)
 	}
-	s.Args["manifests"], s.Args["pods"], s.Args["ports"] = strings.Join(files, "\n"), strings.Join(pods, "\n"), strings.Join(ports, "\n")
-	return s
+	args["manifests"], args["pods"], args["ports"] = strings.Join(files, "\n"), strings.Join(pods, "\n"), strings.Join(ports, "\n")
+	return args
 }
 
 // portOf is the API server's, as the survey found it.
@@ -175,8 +183,9 @@ func (d *dataBuilder) restore() []plan.Wave {
 		s := restoring(d.step(plan.KindRestoreMember, plan.Restore, n.Name, "etcd", "restore-member",
 			fmt.Sprintf("restore the snapshot in place of the member's data, the revision raised by %d", d.from.bump())))
 		s.Args = d.programs(n)
+		maps.Copy(s.Args, d.still(n))
 		s.Args["snapshot"], s.Args["sha256"] = d.onNode, strings.TrimPrefix(d.data(), "sha256:")
-		s.Args["dataDir"], s.Args["aside"] = etcdData, d.aside()
+		s.Args["dataDir"], s.Args["aside"] = d.dataDirectory(n.Name), d.aside(n.Name)
 		s.Args["initialCluster"], s.Args["token"] = strings.Join(all, ","), d.token
 		s.Args["bump"] = strconv.FormatInt(d.from.bump(), 10)
 		for _, m := range d.peers() {
@@ -190,8 +199,8 @@ func (d *dataBuilder) restore() []plan.Wave {
 		known := d.from.Pods[n.Name]
 		s := restoring(d.step(plan.KindSandboxes, plan.Restore, n.Name, "pods", "sandboxes",
 			fmt.Sprintf("stop the pods that the snapshot does not know on the node; it knows %d", len(known))))
-		s.Args["unit"], s.Args["socket"], s.Args["grace"] = "kubelet", n.CRISocket, podGrace
-		s.Args["keep"] = strings.Join(known, "\n")
+		maps.Copy(s.Args, d.still(n))
+		s.Args["grace"], s.Args["keep"] = podGrace, strings.Join(known, "\n")
 		return plan.Lane{s}
 	})
 	return append(members, pods...)

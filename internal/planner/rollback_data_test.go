@@ -107,6 +107,42 @@ func TestRollbackOfTheDataLeavesAloneWhatDidNotMove(t *testing.T) {
 	})
 }
 
+// Data are restored where the member's manifest has them.
+func TestRollbackOfTheDataFindsThem(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	p.Facts = copyFacts(t, p.Facts)
+	for i := range p.Facts.Etcd.Members {
+		p.Facts.Etcd.Members[i].DataDirectory = "/data/etcd"
+	}
+	u, _ := stopped(t, p, "")
+	u = withSnapshot(u, "1.34")
+	e := Evidence{Saved: read(4100)}
+	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		switch s.Kind {
+		case plan.KindRestoreMember:
+			seen++
+			if s.Args["dataDir"] != "/data/etcd" || s.Args["aside"] != "/data/etcd-kup-"+u.Run {
+				t.Errorf("%s: %s, aside %s", s.ID, s.Args["dataDir"], s.Args["aside"])
+			}
+		case plan.KindDeliver:
+			seen++
+			if s.Args["room"] != "/data/etcd" {
+				t.Errorf("%s looks for room in %s", s.ID, s.Args["room"])
+			}
+		}
+		return true
+	})
+	if seen != 6 {
+		t.Errorf("%d steps have to do with the data", seen)
+	}
+}
+
 func TestWaysOfTheData(t *testing.T) {
 	c := load(t)
 	for name, tc := range map[string]struct {
@@ -134,7 +170,10 @@ func TestWaysOfTheData(t *testing.T) {
 			e.Facts.Node("cp-1").StaticPods = nil
 		}, "node cp-1 ran an etcd member before hop 1.34 and runs none now"},
 		"a member of nowhere": {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Members[1].Node = "" }, "on which node etcd member cp-2 runs"},
-		"another CA":          {func(u *Undone, e *Evidence) { u.Plan.Facts.Identity.CA, e.Facts.Identity.CA = "a", "b" }, "CA was replaced"},
+		"a log apart": {func(u *Undone, _ *Evidence) {
+			u.Plan.Facts.Etcd.Members[1].DataDirectory, u.Plan.Facts.Etcd.Members[1].WALDirectory = "/var/lib/etcd", "/wal"
+		}, "keeps its write-ahead log apart, in /wal"},
+		"another CA": {func(u *Undone, e *Evidence) { u.Plan.Facts.Identity.CA, e.Facts.Identity.CA = "a", "b" }, "CA was replaced"},
 		"an etcd without bumps": {func(u *Undone, e *Evidence) {
 			old := cluster.MustParseVersion("v3.5.9")
 			for i := range u.Plan.Facts.Etcd.Members {

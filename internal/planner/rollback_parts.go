@@ -145,7 +145,7 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 	// A member whose data kubeadm put back from a copy may not even start: that is for
 	// the rejoin to see, so nothing is asked before it.
 	rejoin := r.step(plan.KindRejoin, stage, n.Name, "rejoin", "rejoin", "see to it that the member's data are those of the others; if not, it joins again, empty")
-	rejoin.Args["member"], rejoin.Args["dataDir"] = n.Name, etcdData
+	rejoin.Args["member"], rejoin.Args["dataDir"] = n.Name, r.dataDirectory(n.Name)
 	rejoin.Args["manifest"], rejoin.Args["version"] = manifests+"etcd.yaml", old.String()
 	inner := plan.Lane{r.gated(back, before, nil), r.gated(rejoin, nil, after)}
 	return append(lane, r.aroundRestart(stage, n, "", before, inner)...)

@@ -18,6 +18,7 @@ type restoreMember struct{ executions }
 
 // restoration is what the scripts take.
 type restoration struct {
+	still                       stillness
 	programs                    etcdPrograms
 	bump                        string
 	snapshot, sha256            string
@@ -29,6 +30,7 @@ func (r *restoreMember) read(s plan.Step) (restoration, error) {
 	a := args{step: s}
 	a.node()
 	x := restoration{
+		still:    a.stillness(),
 		programs: a.etcdPrograms(), bump: a.bump(),
 		snapshot: a.path("snapshot"), sha256: a.digest("sha256"),
 		data: a.path("dataDir"), aside: a.path("aside"),
@@ -61,9 +63,11 @@ func (r *restoreMember) Run(ctx context.Context, s plan.Step, e plan.Execution) 
 	if err != nil {
 		return err
 	}
-	params := append(x.programs.in(e.Run), x.bump, x.snapshot, x.sha256, x.data, x.aside, x.member, x.peers, x.all, x.cluster)
+	params := append(x.still.params(), x.programs.in(e.Run)...)
+	params = append(params, x.bump, x.snapshot, x.sha256, x.data, x.aside, x.member, x.peers, x.all, x.cluster)
 	_, err = r.run(ctx, s, e, "restore etcd's data from "+x.snapshot, remote.Command{
-		Argv: script([]string{"common", "etcd_programs", "etcd_restored", "etcd_restore"}, params...), Timeout: restoreTimeout,
+		Argv:    script([]string{"common", "standstill", "standstill_holds", "etcd_programs", "etcd_restored", "etcd_restore"}, params...),
+		Timeout: restoreTimeout,
 	})
 	return err
 }

@@ -28,6 +28,7 @@ var restoreArgs = with(restorableArgs,
 	"snapshot", "/var/lib/kup/run-0/etcd-1.34.db", "sha256", strings.Repeat("ab", 32),
 	"dataDir", "/var/lib/etcd", "aside", "/var/lib/etcd-kup-run-1", "member", "cp-1", "peerURLs", "https://10.0.0.1:2380",
 	"initialCluster", "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380", "token", "kup-run-1",
+	"unit", "kubelet", "manifests", "/etc/kubernetes/manifests/etcd.yaml", "pods", "etcd-cp-1", "ports", "2379",
 )
 
 var packageArgs = map[string]string{
@@ -160,6 +161,7 @@ func TestArgsAreChecked(t *testing.T) {
 		"dataDir":             aStep(plan.KindRestoreMember, with(restoreArgs, "dataDir", "var/lib/etcd")),
 		"aside":               aStep(plan.KindRestoreMember, with(restoreArgs, "aside", "/var/lib/etcd/old")),
 		"member":              aStep(plan.KindRestoreMember, with(restoreArgs, "member", "--force")),
+		"unit of the kubelet": aStep(plan.KindRestoreMember, with(restoreArgs, "unit", "")),
 		"token":               aStep(plan.KindRestoreMember, with(restoreArgs, "token", "")),
 		"programs":            aStep(plan.KindRestoreMember, with(restoreArgs, "programs", "/var/lib/../x")),
 		"argv of this":        aStep(plan.KindLocal, nil),

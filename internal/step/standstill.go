@@ -18,19 +18,16 @@ const stillTimeout = 15 * time.Minute
 // standstill: the truth is the host, which is asked anew.
 type standstill struct{ executions }
 
-// stillness is what the scripts take.
+// stillness is what stands still on a node, as the scripts take it.
 type stillness struct {
 	socket, unit           string
 	manifests, pods, ports []string
-	aside                  string
-	proof                  bool
 }
 
-func (r *standstill) read(s plan.Step) (stillness, error) {
-	a := args{step: s}
-	a.node()
+// stillness reads the arguments that say so.
+func (a *args) stillness() stillness {
 	x := stillness{
-		socket: a.socket(), unit: a.text("unit"), proof: a.flag("proof"), aside: s.Args["aside"],
+		socket: a.socket(), unit: a.text("unit"),
 		manifests: a.lines("manifests"), pods: a.lines("pods"), ports: a.lines("ports"),
 	}
 	for _, file := range x.manifests {
@@ -44,15 +41,29 @@ func (r *standstill) read(s plan.Step) (stillness, error) {
 			a.bad("ports", "has "+strconv.Quote(port)+", which is no port")
 		}
 	}
-	if len(x.manifests) > 0 && !x.proof {
-		a.clean("aside", x.aside)
-	}
-	return x, a.err
+	return x
 }
 
 func (x stillness) params() []string {
 	lines := func(list []string) string { return strings.Join(list, "\n") }
 	return []string{x.socket, x.unit, lines(x.manifests), lines(x.pods), lines(x.ports)}
+}
+
+// stopping is what the scripts of a standstill take.
+type stopping struct {
+	stillness
+	aside string
+	proof bool
+}
+
+func (r *standstill) read(s plan.Step) (stopping, error) {
+	a := args{step: s}
+	a.node()
+	x := stopping{stillness: a.stillness(), proof: a.flag("proof"), aside: s.Args["aside"]}
+	if len(x.manifests) > 0 && !x.proof {
+		a.clean("aside", x.aside)
+	}
+	return x, a.err
 }
 
 func (r *standstill) Done(ctx context.Context, s plan.Step) (bool, error) {
@@ -94,14 +105,15 @@ type sandboxes struct{ executions }
 
 // surplus is what the scripts take.
 type surplus struct {
-	socket, unit, grace string
-	keep                []string
+	stillness
+	grace string
+	keep  []string
 }
 
 func (r *sandboxes) read(s plan.Step) (surplus, error) {
 	a := args{step: s}
 	a.node()
-	x := surplus{socket: a.socket(), unit: a.text("unit"), grace: a.text("grace"), keep: a.lines("keep")}
+	x := surplus{stillness: a.stillness(), grace: a.text("grace"), keep: a.lines("keep")}
 	if _, err := strconv.ParseUint(x.grace, 10, 16); err != nil {
 		a.bad("grace", "is no number of seconds")
 	}
@@ -119,7 +131,7 @@ func (r *sandboxes) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if open, err := r.unfinished(ctx, s); open || err != nil {
 		return false, err
 	}
-	return r.answer(ctx, s, "look at the pods that are up", script([]string{"sandboxes", "sandboxes_ask"}, x.socket, strings.Join(x.keep, "\n")))
+	return r.answer(ctx, s, "look at the pods that are up", script([]string{"standstill", "sandboxes", "sandboxes_ask"}, append(x.params(), strings.Join(x.keep, "\n"))...))
 }
 
 func (r *sandboxes) Run(ctx context.Context, s plan.Step, e plan.Execution) error {
@@ -128,7 +140,7 @@ func (r *sandboxes) Run(ctx context.Context, s plan.Step, e plan.Execution) erro
 		return err
 	}
 	_, err = r.run(ctx, s, e, "stop the pods that the snapshot does not know", remote.Command{
-		Argv:    script([]string{"common", "standstill", "sandboxes", "sandboxes_stop"}, x.socket, strings.Join(x.keep, "\n"), x.unit, x.grace),
+		Argv:    script([]string{"common", "standstill", "standstill_holds", "sandboxes", "sandboxes_stop"}, append(x.params(), strings.Join(x.keep, "\n"), x.grace)...),
 		Timeout: stillTimeout,
 	})
 	return err

@@ -15,7 +15,7 @@ import (
 // aRuntime is crictl over files: a sandbox is a file under $STATE/pods with uid,
 // namespace, name and source, a container one under $STATE/run with its sandbox.
 const aRuntime = `[ "${FAIL:-}" != crictl ] || exit 9
-shift 2
+shift 4
 verb=$1
 shift
 label() { for l in "$@"; do case $l in io.kubernetes.pod.name=*) echo "${l#*=}" ;; esac; done; }
@@ -161,8 +161,9 @@ func TestStandstillScriptsThatMustNotSucceed(t *testing.T) {
 }
 
 func TestSandboxesScripts(t *testing.T) {
-	ask := script([]string{"sandboxes", "sandboxes_ask"}, "unix:///run/c.sock", "u-dns\nu-other")
-	stop := script([]string{"common", "standstill", "sandboxes", "sandboxes_stop"}, "unix:///run/c.sock", "u-dns\nu-other", "kubelet", "30")
+	still := []string{"unix:///run/c.sock", "kubelet", "/etc/kubernetes/manifests/none.yaml", "etcd-cp-1", "1"}
+	ask := script([]string{"standstill", "sandboxes", "sandboxes_ask"}, append(still, "u-dns\nu-other")...)
+	stop := script([]string{"common", "standstill", "standstill_holds", "sandboxes", "sandboxes_stop"}, append(still, "u-dns\nu-other", "30")...)
 	s := newNode(t)
 	if out, stderr, code := s.run(ask); code != 0 || out != "no: 1 pods are up that the snapshot does not know here\n" {
 		t.Errorf("exit code %d, says %q\n%s", code, out, stderr)
@@ -205,6 +206,55 @@ func TestSandboxesScripts(t *testing.T) {
 	s.write("state/kubelet", "")
 	if _, stderr, code := s.run(stop); code != 75 || s.read("state/run/c-set") == "" {
 		t.Errorf("the kubelet runs: %d\n%s", code, stderr)
+	}
+	// Nor does it count as done while something runs.
+	s = newNode(t)
+	s.write("state/pods/s-set", "u-other shop set-0 api\n")
+	if out, _, _ := s.run(ask); out != "yes\n" {
+		t.Fatalf("only pods to keep: %q", out)
+	}
+	s.write("state/kubelet", "")
+	if out, _, _ := s.run(ask); out != "no: unit kubelet is active\n" {
+		t.Errorf("the kubelet runs: %q", out)
+	}
+}
+
+// A standstill that was proven long ago is proven again before data are touched.
+func TestRestoreWantsTheStandstill(t *testing.T) {
+	for name, tt := range map[string]struct {
+		disturb func(*shell)
+		want    string
+	}{
+		"it holds":              {func(*shell) {}, ""},
+		"a kubelet was started": {func(s *shell) { s.write("state/kubelet", "") }, "unit kubelet is active"},
+		"a manifest is back":    {func(s *shell) { s.write("etc/manifests/etcd.yaml", "") }, "etcd.yaml is in its place"},
+		"a container runs": {func(s *shell) {
+			s.write("state/pods/s-etcd", "hash kube-system etcd-cp-1 file\n")
+			s.write("state/run/c-etcd", "s-etcd\n")
+		}, "a container of pod etcd-cp-1 runs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newNode(t)
+			_, stop := standstillScripts(s, "1")
+			if _, stderr, code := s.run(stop); code != 0 {
+				t.Fatalf("exit code %d\n%s", code, stderr)
+			}
+			tt.disturb(s)
+			w := newWorld(t, nil)
+			step := aStep(plan.KindRestoreMember, with(restoreArgs, "manifests", s.path("etc/manifests/etcd.yaml"), "ports", "1"))
+			if err := w.runner(step.Kind).Run(t.Context(), step, attempt(step, 1)); err != nil {
+				t.Fatal(err)
+			}
+			// The script as the runner starts it; behind the proof it wants a snapshot.
+			_, stderr, code := s.run(w.host.asked[0])
+			want, wanted := "/var/lib/kup/run-0/etcd-1.34.db is not there", 66
+			if tt.want != "" {
+				want, wanted = tt.want, 75
+			}
+			if code != wanted || !strings.Contains(stderr, want) || strings.Contains(stderr, "does not stand still any more") != (tt.want != "") {
+				t.Errorf("exit code %d\n%s", code, stderr)
+			}
+		})
 	}
 }
 

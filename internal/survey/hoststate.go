@@ -287,6 +287,10 @@ func readEtcdManifest(s string) *cluster.EtcdManifest {
 			m.Quota, _ = strconv.ParseInt(strings.Trim(value, `"'`), 0, 64) // etcd would not run on what is no number
 		case "defaulted":
 			m.Defaulted = true
+		case "data":
+			m.DataDirectory = strings.Trim(value, `"'`)
+		case "wal":
+			m.WALDirectory = strings.Trim(value, `"'`)
 		}
 	}
 	return &m

@@ -150,7 +150,7 @@ func TestHostStateScript(t *testing.T) {
 		"/etc/default/kubelet":               "# --fail-swap-on=true\nKUBELET_EXTRA_ARGS=--fail-swap-on=false\n",
 		"/proc/swaps":                        "Filename Type Size Used Priority\n",
 		"/proc/sys/net/ipv4/ip_forward":      "1\n",
-		"/etc/kubernetes/manifests/etcd.yaml": "spec:\n  containers:\n  - command:\n    - etcd\n    - --quota-backend-bytes=8589934592\n" +
+		"/etc/kubernetes/manifests/etcd.yaml": "spec:\n  containers:\n  - command:\n    - etcd\n    - --data-dir=/data/etcd\n    - --quota-backend-bytes=8589934592\n    - --wal-dir=/wal\n" +
 			"  schedulerName: default-scheduler\n",
 		"/etc/kubernetes/manifests/vip.yaml":   "spec:\n  volumes:\n  - name: a\n    secret:\n      secretName: b\n",
 		"/etc/kubernetes/manifests/plain.yaml": "metadata:\n  labels:\n    secret: word\nspec:\n  imagePullSecrets: []\n  volumes:\n  - hostPath: {path: /}\n",
@@ -170,7 +170,7 @@ func TestHostStateScript(t *testing.T) {
 		Kubelet:      &cluster.KubeletSettings{FailSwapOn: ref(false), EvictionHard: map[string]string{"nodefs.available": "5%"}},
 		NextKubelet:  &cluster.KubeletSettings{CgroupDriver: "cgroupfs", FailCgroupV1: ref(false), EvictionHard: map[string]string{"nodefs.available": "0%"}},
 		KubeletFlags: cluster.KubeletSettings{FailSwapOn: ref(false)}, KubeadmFlags: []string{"container-runtime-endpoint", "token"},
-		StaticPodRefs: []string{"/etc/kubernetes/manifests/vip.yaml"}, EtcdManifest: &cluster.EtcdManifest{Quota: 8 << 30, Defaulted: true},
+		StaticPodRefs: []string{"/etc/kubernetes/manifests/vip.yaml"}, EtcdManifest: &cluster.EtcdManifest{Quota: 8 << 30, Defaulted: true, DataDirectory: "/data/etcd", WALDirectory: "/wal"},
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("it reads\n%s\nwant\n%s", asJSON(t, s), asJSON(t, want))

@@ -84,7 +84,7 @@ func Survey(ctx context.Context, in Input) (cluster.Facts, cluster.Scan, error) 
 	if err := s.survey(ctx); err != nil {
 		return cluster.Facts{}, cluster.Scan{}, err
 	}
-	s.quotas()
+	s.manifests()
 	slices.Sort(s.facts.Unchecked)
 	slices.Sort(s.scan.Unchecked)
 	s.facts.At = time.Now().UTC()
@@ -179,12 +179,17 @@ func (s *survey) deprecated(ctx context.Context) error {
 	return nil
 }
 
-// quotas tells of the members that do not say their quota what they are started with.
-func (s *survey) quotas() {
+// manifests tells of members what their manifests say: where their data are, and of
+// those that do not say their quota what they are started with.
+func (s *survey) manifests() {
 	for i := range s.facts.Etcd.Members {
 		m := &s.facts.Etcd.Members[i]
 		state := s.scan.HostStates[m.Node]
-		if m.Quota > 0 || state == nil || state.EtcdManifest == nil {
+		if state == nil || state.EtcdManifest == nil {
+			continue
+		}
+		m.DataDirectory, m.WALDirectory = state.EtcdManifest.DataDirectory, state.EtcdManifest.WALDirectory
+		if m.Quota > 0 {
 			continue
 		}
 		if m.ManifestQuota = state.EtcdManifest.Quota; m.ManifestQuota <= 0 {

@@ -208,7 +208,12 @@ type Member struct {
 	DBSizeInUse int64 `json:"dbSizeInUse,omitempty"`
 	// ManifestQuota is what the member is started with, for those that do not say
 	// their quota: its flag's value, or etcd's default; 0: not known.
-	ManifestQuota int64  `json:"manifestQuota,omitempty"`
+	ManifestQuota int64 `json:"manifestQuota,omitempty"`
+	// DataDirectory is where a static pod's member keeps its data on its node, and
+	// WALDirectory where it keeps its write-ahead log when that is apart; both from its
+	// manifest, empty when that was not read.
+	DataDirectory string `json:"dataDirectory,omitempty"`
+	WALDirectory  string `json:"walDirectory,omitempty"`
 	Problem       string `json:"problem,omitempty"`
 }
 

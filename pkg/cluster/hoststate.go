@@ -101,4 +101,6 @@ type EtcdManifest struct {
 	// Defaulted is true when the manifest spells out defaults of the API, as kubeadm
 	// 1.28.0 to 1.28.2 wrote it.
 	Defaulted bool
+	// DataDirectory and WALDirectory are --data-dir and --wal-dir; empty: not given.
+	DataDirectory, WALDirectory string
 }

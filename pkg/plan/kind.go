@@ -24,13 +24,14 @@ const (
 	// programs (directory on the node; empty: /var/lib/kup/<run>/etcd-<version>), bump
 	// ("true": the restore must know --bump-revision). Truth: the execution.
 	KindRestorable Kind = "restorable"
-	// KindRestoreMember restores a snapshot in place of one stopped member's data. The
-	// node's static pods must be stopped; it refuses while an etcd holds the data. What
-	// it moves away it never deletes. It works with the API dead. Args:
+	// KindRestoreMember restores a snapshot in place of one stopped member's data. It
+	// proves first that the node stands still, and refuses while an etcd holds the data.
+	// What it moves away it never deletes. It works with the API dead. Args:
+	//   unit, manifests, pods, ports: as KindStandstill.
 	//   version, image, socket, programs: as KindRestorable. After prepare of run R the
 	//     programs are in /var/lib/kup/R/etcd-<version>; say so when another run restores.
 	//   snapshot: the file on the node, /var/lib/kup/<run>/etcd-<hop>.db; sha256: of it, hexadecimal.
-	//   dataDir: /var/lib/etcd. Its owner, mode and SELinux context stay.
+	//   dataDir: the member's, /var/lib/etcd. Its owner, mode and SELinux context stay.
 	//   aside: where DATADIR/member goes, a directory beside dataDir that does not exist,
 	//     /var/lib/etcd-kup-<run>; taken with .2, .3 behind it when it does, and inside
 	//     dataDir when that is a disk of its own.
@@ -141,9 +142,10 @@ const (
 	// moved or stopped, and what still runs is an error). Truth: the host.
 	KindStandstill Kind = "standstill"
 	// KindSandboxes stops every pod on a node that the snapshot does not know there, and
-	// proves it. The kubelet must be stopped. Static pods, which the kubelet has from
-	// files, stay. Args: unit (the kubelet's), keep (\n separated uids), grace (seconds
-	// for containers to end), socket. Truth: the runtime.
+	// proves it. It proves first that the node stands still. Static pods, which the
+	// kubelet has from files, stay. Args: unit, manifests, pods, ports, socket (as
+	// KindStandstill), keep (\n separated uids), grace (seconds for containers to end).
+	// Truth: the host and its runtime.
 	KindSandboxes Kind = "sandboxes"
 	// KindRevision proves, after a restore, that every etcd member is at a revision of at
 	// least Args["least"]. Cluster step. Truth: the members.

@@ -37,6 +37,7 @@ func TestServedAgain(t *testing.T) {
 	before := map[Key]map[string]any{
 		at("same"): object("1", "a"), at("other"): object("2", "a"), at("gone"): object("3", "a"), at("anew"): object("4", "a"),
 		at("kube-root-ca.crt"): object("5", "a"), {Resource: "pods", Namespace: "n", Name: "p"}: object("6", "a"),
+		{Resource: "jobs.batch", Namespace: "shop", Name: "tidy-1"}: object("7", "a"),
 	}
 	after := map[Key]map[string]any{
 		at("same"): object("1", "a"), at("other"): object("2", "b"), at("anew"): object("9", "a"), at("kube-root-ca.crt"): object("5", "b"),

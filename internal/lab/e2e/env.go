@@ -95,7 +95,7 @@ func (e *env) openLab(ctx context.Context) error {
 	e.from, e.to = from, e.path[len(e.path)-1]
 	name := e.options.Lab
 	if name == "" {
-		name = "e2e-" + e.scenario.Name
+		name = labOf(e.scenario.Name)
 	}
 	e.lab, err = node.Open(ctx, name)
 	if err == nil {
@@ -123,6 +123,9 @@ func (e *env) openLab(ctx context.Context) error {
 	e.printf("lab %s came up in %s", name, seconds(time.Since(began)))
 	return nil
 }
+
+// labOf names the lab of a scenario that was told no other.
+func labOf(scenario string) string { return "e2e-" + scenario }
 
 // minors lists a minor and so many after it.
 func minors(from string, hops int) ([]string, error) {

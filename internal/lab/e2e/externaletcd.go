@@ -74,7 +74,7 @@ func (x *externalEtcd) refuse(ctx context.Context, _ *traffic) error {
 	if err := x.plant(ctx); err != nil {
 		return fmt.Errorf("%s: %w", x.refusing, err)
 	}
-	stopped, err := x.kup.run(ctx, prefixed(x.out, "kup apply | "), append(x.applyArgs(), "--rollback-on-failure=never")...)
+	stopped, err := x.kup.run(ctx, prefixed(x.out, "kup apply | "), append(x.applyArgs(), noRollback)...)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (x *externalEtcd) mend(ctx context.Context) error {
 	return err
 }
 
-const membersBack = time.Minute
+const membersBack = 2 * time.Minute
 
 // awaitMembers waits until every member says that it is healthy.
 func (x *externalEtcd) awaitMembers(ctx context.Context) error {

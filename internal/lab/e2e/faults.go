@@ -115,7 +115,7 @@ func (t *trials) applyThrough(ctx context.Context, tr *traffic) error {
 // resumeUntilDone runs kup, and again after each stop, once nothing is wrong any
 // more. A stop must be one that kup declares resumable, with a hint.
 func (t *trials) resumeUntilDone(ctx context.Context, most int) error {
-	args, name := t.applyArgs(), "kup apply | "
+	args, name := append(t.applyArgs(), noRollback), "kup apply | "
 	for stops := 0; ; stops++ {
 		var err error
 		t.applied, err = t.kup.run(ctx, io.MultiWriter(prefixed(t.out, name), &t.said), args...)
@@ -137,6 +137,6 @@ func (t *trials) resumeUntilDone(ctx context.Context, most int) error {
 		if err != nil {
 			t.printf("resumed although something is still wrong: %v", err)
 		}
-		args, name = resumeArgs(t.lab.Inventory()), "kup apply --resume | "
+		args, name = append(resumeArgs(t.lab.Inventory()), noRollback), "kup apply --resume | "
 	}
 }

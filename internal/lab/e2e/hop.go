@@ -121,7 +121,8 @@ func (h *hop) plan(ctx context.Context) error {
 
 func (h *hop) initAndRead(ctx context.Context) error {
 	dir := filepath.Join(h.dir, "init")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	// A hop before this one left its own, which kup init does not replace.
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o700)); err != nil {
 		return err
 	}
 	file := filepath.Join(dir, "kup.yaml")

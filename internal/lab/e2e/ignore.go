@@ -4,6 +4,7 @@ import (
 	_ "embed" // the list of what may differ
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -30,14 +31,23 @@ type Rule struct {
 	// a segment with dots is written in brackets: metadata.annotations[a.b/c].
 	Paths []string `json:"paths,omitempty"`
 	// AnyOrder restricts the rule to lists that hold the same in another order.
-	AnyOrder bool   `json:"anyOrder,omitempty"`
-	Reason   string `json:"reason"`
+	AnyOrder bool `json:"anyOrder,omitempty"`
+	// Upgrade is set for what the components of a new minor write: it does not differ
+	// when the data of before are restored.
+	Upgrade bool   `json:"upgrade,omitempty"`
+	Reason  string `json:"reason"`
 
 	paths [][]string
 }
 
 // ignoreRules reads the embedded list.
 func ignoreRules() ([]Rule, error) { return parseRules(ignoreYAML) }
+
+// restoreRules are those for data that were restored.
+func restoreRules() ([]Rule, error) {
+	rules, err := ignoreRules()
+	return slices.DeleteFunc(rules, func(r Rule) bool { return r.Upgrade }), err
+}
 
 func parseRules(raw []byte) ([]Rule, error) {
 	var file struct {

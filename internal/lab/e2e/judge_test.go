@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/base64"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kup-project/kup/internal/lab/node"
 	"github.com/kup-project/kup/internal/lab/workload"
 )
 
@@ -168,9 +170,14 @@ func TestVersionsAndWords(t *testing.T) {
 }
 
 func TestScenarios(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	for _, s := range Scenarios() {
 		if s.Name == "" || s.Summary == "" || s.run == nil || s.controlPlanes < 1 {
 			t.Errorf("incomplete: %+v", s.Name)
+		}
+		// A second lab has two letters more.
+		if _, err := node.Open(t.Context(), labOf(s.Name)+"-2"); !errors.Is(err, node.ErrNotFound) {
+			t.Errorf("%s: %v", s.Name, err)
 		}
 	}
 	err := Run(t.Context(), "nonsense", Options{}, &strings.Builder{})

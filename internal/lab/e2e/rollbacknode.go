@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -31,11 +32,23 @@ type nodeRollback struct {
 func runRollbackNode(ctx context.Context, e *env) error {
 	r := &nodeRollback{hop: newHop(e)}
 	r.drive = r.applyAndGoBack
+	if err := e.shortGates(); err != nil {
+		return err
+	}
 	// It is in the node's backup, as an operator's own file would be.
 	if err := e.lab.RefuseKubelet(ctx, firstWorker, " v"+e.to+"."); err != nil {
 		return err
 	}
 	return r.run(ctx)
+}
+
+// shortGates has kup give up earlier on what will not come: one gate is waited out.
+func (e *env) shortGates() error {
+	raw, err := os.ReadFile(e.lab.Inventory())
+	if err != nil || strings.Contains(string(raw), "\ngates:") {
+		return err
+	}
+	return os.WriteFile(e.lab.Inventory(), append(raw, "gates:\n  timeout: 5m\n"...), 0o644)
 }
 
 func (r *nodeRollback) applyAndGoBack(ctx context.Context, _ *traffic) error {
@@ -72,9 +85,11 @@ func (r *nodeRollback) apiServer(ctx context.Context) error {
 	if err := r.lab.KillVersion(ctx, secondControlPlane, program, "v"+r.to+".", ""); err != nil {
 		return err
 	}
-	if err := r.stopsAndGoesBack(ctx, append(r.applyArgs(), noRollback)); err != nil {
+	if err := r.stopsAndGoesBack(ctx, secondControlPlane, append(r.applyArgs(), noRollback)); err != nil {
 		return err
 	}
+	killed, err := r.lab.Killed(ctx, secondControlPlane, program)
+	r.check(err == nil && killed > 0, "%s of %s was killed %d times: %v", program, secondControlPlane, killed, err)
 	r.sameFiles(ctx, secondControlPlane, "/etc/", "/var/lib/kubelet/")
 	if err := r.sameHost(ctx, secondControlPlane); err != nil {
 		return err
@@ -89,7 +104,14 @@ func (r *nodeRollback) etcdMember(ctx context.Context) error {
 	if err := r.lab.KillVersion(ctx, r.second, program, " 3.6.", etcdDB); err != nil {
 		return err
 	}
-	if err := r.stopsAndGoesBack(ctx, append(resumeArgs(r.lab.Inventory()), noRollback)); err != nil {
+	applying, over := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- r.endKubeadm(applying, program) }()
+	err := r.stopsAndGoesBack(ctx, r.second, append(resumeArgs(r.lab.Inventory()), noRollback))
+	over()
+	kubeadmErr := <-ended
+	r.check(kubeadmErr == nil, "kubeadm was not ended on %s: %v", r.second, kubeadmErr)
+	if err != nil {
 		return err
 	}
 	r.sameFiles(ctx, r.second, "/etc/kubernetes/manifests/etcd.yaml", "/etc/kubernetes/pki/etcd/")
@@ -108,6 +130,27 @@ func (r *nodeRollback) etcdMember(ctx context.Context) error {
 	return r.lab.SpareVersion(ctx, r.second, program)
 }
 
+// kills is how often a member is killed until nobody believes in it any more.
+const kills = 3
+
+// endKubeadm ends kubeadm beside the member that is killed again and again, as operators
+// do who do not wait for 22 minutes until it gives up: it looks ten times, for two minutes
+// each. It then puts the manifest of before back by itself, and that is to be kup's work
+// here.
+func (r *nodeRollback) endKubeadm(ctx context.Context, program string) error {
+	return poll(ctx, time.Second, func(ctx context.Context) error {
+		n, err := r.lab.Killed(ctx, r.second, program)
+		if err == nil && n < kills {
+			err = fmt.Errorf("%s was killed %d times, want %d", program, n, kills)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = r.lab.Exec(ctx, r.second, "pkill", "-TERM", "-x", "kubeadm")
+		return err
+	})
+}
+
 // kubelet: that of a worker cannot start at the new version; kup takes it back by
 // itself.
 func (r *nodeRollback) kubelet(ctx context.Context) error {
@@ -116,6 +159,7 @@ func (r *nodeRollback) kubelet(ctx context.Context) error {
 		return err
 	}
 	r.check(o.code == exitRolledBack, "%s: exit code %d, want %d: %s", o, o.code, exitRolledBack, o.errorLine())
+	r.wentBack(o, firstWorker)
 	if err := r.settled(ctx, settleTimeout); err != nil {
 		return err
 	}
@@ -126,8 +170,15 @@ func (r *nodeRollback) kubelet(ctx context.Context) error {
 	return r.lab.AdmitKubelet(ctx, firstWorker)
 }
 
-// stopsAndGoesBack runs an apply that must stop, and the rollback of what stopped it.
-func (r *nodeRollback) stopsAndGoesBack(ctx context.Context, args []string) error {
+// wentBack wants a kup to have taken one node back, and no other.
+func (r *nodeRollback) wentBack(o outcome, name string) {
+	want := "was rolled back on " + name + ";"
+	r.check(strings.Contains(o.output(), want), "%s does not say %q: %s", o, want, o.errorLine())
+}
+
+// stopsAndGoesBack runs an apply that must stop, and the rollback of the node that stopped
+// it.
+func (r *nodeRollback) stopsAndGoesBack(ctx context.Context, name string, args []string) error {
 	for _, c := range []struct {
 		args []string
 		code int
@@ -140,6 +191,9 @@ func (r *nodeRollback) stopsAndGoesBack(ctx context.Context, args []string) erro
 		}
 		if !r.check(o.code == c.code, "%s: exit code %d, want %d: %s", o, o.code, c.code, o.errorLine()) {
 			return fmt.Errorf("%s: exit code %d", o, o.code)
+		}
+		if o.code == exitRolledBack {
+			r.wentBack(o, name)
 		}
 		r.sum("kup "+c.args[0], "exit code %d after %s", o.code, seconds(o.took))
 	}
@@ -179,11 +233,14 @@ func (r *nodeRollback) sameFiles(ctx context.Context, node string, below ...stri
 	among := func(file string) bool {
 		return slices.ContainsFunc(below, func(p string) bool { return strings.HasPrefix(file, p) })
 	}
+	compared := 0
 	for file, digest := range r.digests[node] {
 		if among(file) {
+			compared++
 			r.check(now[node][file] == digest, "%s: %s is not what it was before", node, file)
 		}
 	}
+	r.check(compared > 0, "%s: no file below %v was there before", node, below)
 	for file := range now[node] {
 		_, was := r.digests[node][file]
 		r.check(was || !among(file), "%s: %s was not there before", node, file)

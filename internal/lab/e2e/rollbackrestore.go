@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -154,8 +153,9 @@ func (r *restoreBack) thereAndBack(ctx context.Context, part string, there func(
 	t := r.startOutage(ctx)
 	r.watch = r.startSandboxWatch(ctx)
 	o, runErr := r.kup.run(ctx, prefixed(r.out, "kup rollback | "), "rollback", "-f", r.lab.Inventory(), "--scope", "data", "--accept-data-loss", "--yes", acceptNotices)
-	seconds := r.watch.end()
+	r.watch.end()
 	service, api := t.end()
+	r.check(api > 0, "part %s: the API was never away: the outage was not measured", part)
 	r.check(o.code == exitRolledBack, "part %s: kup rollback: exit code %d: %s", part, o.code, o.errorLine())
 	if err := errors.Join(runErr, r.settled(ctx, settleTimeout)); err != nil {
 		return fmt.Errorf("part %s, after the rollback: %w", part, err)
@@ -166,7 +166,7 @@ func (r *restoreBack) thereAndBack(ctx context.Context, part string, there func(
 	}
 	r.sum(part+": the service was away", "%.1f s", service.Seconds())
 	r.sum(part+": the API was away", "%.1f s", api.Seconds())
-	r.judgeIdentities(part, seconds)
+	r.judgeIdentities(part)
 	return r.judgeRestore(part, announced, before, late, after)
 }
 
@@ -221,9 +221,10 @@ func (r *restoreBack) killServers(ctx context.Context) error {
 type look struct {
 	objects  *Snapshot
 	revision string
-	pods     map[string]podSeen // of the API, by uid; static pods left out
-	up       map[string]podSeen // sandboxes on the nodes, by uid
-	restarts map[string]int32   // by uid
+	pods     map[string]podSeen  // of the API, by uid; static pods left out
+	up       map[string]podSeen  // sandboxes on the nodes, by uid
+	restarts map[string]int32    // by uid
+	parts    map[string][]string // sandbox and running containers of what is up, by uid
 }
 
 // podSeen is a pod on a node.
@@ -232,7 +233,7 @@ type podSeen struct{ namespace, name, node string }
 func (p podSeen) String() string { return p.namespace + "/" + p.name + " on " + p.node }
 
 func (r *restoreBack) lookAround(ctx context.Context) (*look, error) {
-	l := &look{pods: map[string]podSeen{}, up: map[string]podSeen{}, restarts: map[string]int32{}}
+	l := &look{pods: map[string]podSeen{}, up: map[string]podSeen{}, restarts: map[string]int32{}, parts: map[string][]string{}}
 	var err error
 	if l.objects, err = takeSnapshot(ctx, r.client.Discovery(), r.dynamic, nil); err != nil {
 		return nil, err
@@ -252,11 +253,9 @@ func (r *restoreBack) lookAround(ctx context.Context) (*look, error) {
 		}
 	}
 	for _, n := range r.lab.Nodes() {
-		up, err := r.sandboxesOn(ctx, n.Name)
-		if err != nil {
+		if err := r.lookAtNode(ctx, n.Name, l); err != nil {
 			return nil, err
 		}
-		maps.Copy(l.up, up)
 	}
 	return l, nil
 }

@@ -136,7 +136,9 @@ func (s *snapshots) another(ctx context.Context) (*env, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh := &env{scenario: s.scenario, dir: s.dir, lab: lab, kup: s.kup, from: s.from, to: s.to, path: s.path, out: s.out, since: s.since}
+	scenario := s.scenario
+	scenario.Name += ", second lab"
+	fresh := &env{scenario: scenario, dir: s.dir, lab: lab, kup: s.kup, from: s.from, to: s.to, path: s.path, out: s.out, since: s.since}
 	if err := fresh.connect(); err != nil {
 		return nil, errors.Join(err, lab.Down(context.WithoutCancel(ctx)))
 	}
@@ -249,9 +251,13 @@ func (s *snapshots) restore(ctx context.Context, content []byte, fresh *env, bef
 	return nil
 }
 
-// passing are resources that live shorter than a restore takes: they are made anew or
-// renewed by controllers and kubelets all the time.
-var passing = []string{"events", "events.events.k8s.io", "leases.coordination.k8s.io", "pods", "endpoints", "endpointslices.discovery.k8s.io", "nodes", "componentstatuses"}
+// passing are resources that live shorter than a restore takes: they are made anew,
+// renewed or removed by controllers and kubelets all the time. The Jobs are those that
+// the workload's CronJob makes, one a minute.
+var passing = []string{
+	"events", "events.events.k8s.io", "leases.coordination.k8s.io", "pods", "endpoints", "endpointslices.discovery.k8s.io", "nodes",
+	"componentstatuses", "jobs.batch", "certificatesigningrequests.certificates.k8s.io",
+}
 
 // servedAgain compares identity and content of what outlives a restore. The certificates
 // of the other lab's authority arrive in these objects, by its own controllers.

@@ -206,7 +206,7 @@ func TestFirstProgramIsTheEntryPoint(t *testing.T) {
 }
 
 func TestScriptsAreShell(t *testing.T) {
-	for _, name := range []string{"boot", "ssh", "service", "disk", "kubelet", "package"} {
+	for _, name := range []string{"boot", "ssh", "service", "disk", "kubelet", "package", "reaper", "refuse"} {
 		if out, err := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-n", "-c", script(name)).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}

@@ -57,7 +57,7 @@ func stateRoot() (string, error) {
 
 func labDir(name string) (string, error) {
 	if !nameRE.MatchString(name) {
-		return "", fmt.Errorf("lab name %q: use 2 to 20 lower case letters, digits and dashes, a letter first", name)
+		return "", fmt.Errorf("lab name %q: use 2 to 32 lower case letters, digits and dashes, a letter first", name)
 	}
 	root, err := stateRoot()
 	return filepath.Join(root, name), err

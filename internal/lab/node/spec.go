@@ -39,7 +39,7 @@ type Spec struct {
 }
 
 var (
-	nameRE = regexp.MustCompile(`^[a-z][a-z0-9]([a-z0-9-]{0,17}[a-z0-9])?$`)
+	nameRE = regexp.MustCompile(`^[a-z][a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$`)
 	etcdRE = regexp.MustCompile(`^3\.\d+\.\d+$`)
 )
 
@@ -77,7 +77,7 @@ func (s Spec) withDefaults() (Spec, error) {
 // validate returns the minor the cluster starts with.
 func (s Spec) validate() (minor string, err error) {
 	if !nameRE.MatchString(s.Name) {
-		return "", fmt.Errorf("lab name %q: use 2 to 20 lower case letters, digits and dashes, a letter first", s.Name)
+		return "", fmt.Errorf("lab name %q: use 2 to 32 lower case letters, digits and dashes, a letter first", s.Name)
 	}
 	if s.ControlPlanes < 1 || s.ControlPlanes > maxControlPlanes {
 		return "", fmt.Errorf("%d control planes: a lab has 1 to %d", s.ControlPlanes, maxControlPlanes)

@@ -41,7 +41,7 @@ func TestSpecRefuses(t *testing.T) {
 	for name, s := range map[string]Spec{
 		"name with a slash":  {Name: "../x"},
 		"name as an option":  {Name: "-rf"},
-		"long name":          {Name: strings.Repeat("a", 21)},
+		"long name":          {Name: strings.Repeat("a", 33)},
 		"no control plane":   {Workers: 1},
 		"many workers":       {ControlPlanes: 1, Workers: 51},
 		"negative":           {ControlPlanes: -1},

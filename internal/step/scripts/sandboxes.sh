@@ -1,16 +1,17 @@
-# Functions of the scripts for sandboxes. The caller sets $socket and $keep.
+# Functions of the scripts for sandboxes, beside those for a standstill. The caller sets
+# $keep.
 
 # field NAME prints a field of the JSON on stdin, which has one on a line.
 field() { sed -n "s|^ *\"$1\": *\"\([^\"]*\)\",*\$|\1|p" | head -n 1; }
 
 # about SANDBOX prints what the runtime knows of it.
-about() { crictl --runtime-endpoint "$socket" pods --id "$1" --output json; }
+about() { cri pods --id "$1" --output json; }
 
 # unknown prints the sandboxes that are up and not to be: pods that the kubelet has from
 # the API (not from files or a URL), and whose uid is none of those to keep. One of which
 # the runtime does not say enough is an error: nothing is stopped on a guess.
 unknown() {
-	up=$(crictl --runtime-endpoint "$socket" pods --quiet --state ready)
+	up=$(cri pods --quiet --state ready)
 	for sandbox in $up; do
 		said=$(about "$sandbox")
 		uid=$(echo "$said" | field io.kubernetes.pod.uid)

@@ -1,8 +1,7 @@
-# Stops the pods that are not to be kept and proves it: SOCKET KEEP UNIT GRACE. All at
-# once: each may take its grace, and the API is away meanwhile.
-socket=$1 keep=$2 unit=$3 grace=$4
-stopped "$unit" || fail 75 "unit $unit is not stopped; it would start again what is stopped here"
-crictl --runtime-endpoint "$socket" info >/dev/null
+# Stops the pods that are not to be kept and proves it: KEEP GRACE. All at once: each may
+# take its grace, and the API is away meanwhile.
+keep=$1 grace=$2
+cri info >/dev/null
 
 # named SANDBOX prints which pod it is.
 named() {
@@ -12,11 +11,11 @@ named() {
 
 # end SANDBOX lets the containers of a pod end, and then takes the pod down.
 end() {
-	for container in $(crictl --runtime-endpoint "$socket" ps --quiet --pod "$1"); do
-		crictl --runtime-endpoint "$socket" stop --timeout "$grace" "$container" >/dev/null &
+	for container in $(cri ps --quiet --pod "$1"); do
+		cri stop --timeout "$grace" "$container" >/dev/null &
 	done
 	wait
-	crictl --runtime-endpoint "$socket" stopp "$1" >/dev/null
+	cri stopp "$1" >/dev/null
 }
 
 surplus=$(unknown)

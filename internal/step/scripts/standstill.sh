@@ -1,5 +1,9 @@
 # Functions of the scripts for a standstill. The caller sets $socket.
 
+# cri asks the runtime. crictl by itself waits 2 s for an answer, which the end of a
+# sandbox may well take.
+cri() { crictl --runtime-endpoint "$socket" --timeout 2m "$@"; }
+
 # stopped UNIT tells whether nothing of the unit is active or about to be.
 stopped() {
 	case $(systemctl is-active "$1" 2>/dev/null) in
@@ -10,13 +14,13 @@ stopped() {
 
 # runs NAME prints the running containers of the pod NAME in kube-system.
 runs() {
-	crictl --runtime-endpoint "$socket" ps --quiet --state running \
+	cri ps --quiet --state running \
 		--label "io.kubernetes.pod.namespace=kube-system" --label "io.kubernetes.pod.name=$1"
 }
 
 # sandboxes NAME prints the sandboxes of the pod NAME in kube-system that are ready.
 sandboxes() {
-	crictl --runtime-endpoint "$socket" pods --quiet --state ready \
+	cri pods --quiet --state ready \
 		--label "io.kubernetes.pod.namespace=kube-system" --label "io.kubernetes.pod.name=$1"
 }
 

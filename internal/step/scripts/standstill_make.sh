@@ -2,7 +2,7 @@
 # Safe to run again from any point.
 socket=$1 unit=$2 manifests=$3 pods=$4 ports=$5 aside=$6
 stopped "$unit" || fail 75 "unit $unit is not stopped; it would start again what is stopped here"
-[ -z "$pods" ] || crictl --runtime-endpoint "$socket" info >/dev/null
+[ -z "$pods" ] || cri info >/dev/null
 umask 077
 for manifest in $manifests; do
 	[ -e "$manifest" ] || continue
@@ -16,11 +16,11 @@ for pod in $pods; do
 	containers=$(runs "$pod") # a failure ends the script here, and not inside the loop's words
 	for container in $containers; do
 		echo "stop pod $pod"
-		crictl --runtime-endpoint "$socket" stop --timeout 30 "$container" >/dev/null || :
+		cri stop --timeout 30 "$container" >/dev/null || :
 	done
 	found=$(sandboxes "$pod")
 	for sandbox in $found; do
-		crictl --runtime-endpoint "$socket" stopp "$sandbox" >/dev/null || :
+		cri stopp "$sandbox" >/dev/null || :
 	done
 done
 end=$(($(date +%s) + 60))

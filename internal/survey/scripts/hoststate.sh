@@ -127,7 +127,8 @@ done
 part etcd
 if [ -f /etc/kubernetes/manifests/etcd.yaml ]; then
 	echo present
-	sed -n -e 's/^ *- --quota-backend-bytes=/quota /p' -e 's/^ *schedulerName: .*/defaulted/p' /etc/kubernetes/manifests/etcd.yaml
+	sed -n -e 's/^ *- --quota-backend-bytes=/quota /p' -e 's/^ *- --data-dir=/data /p' -e \
+		's/^ *- --wal-dir=/wal /p' -e 's/^ *schedulerName: .*/defaulted/p' /etc/kubernetes/manifests/etcd.yaml
 fi
 part clock-end
 date +%s.%N

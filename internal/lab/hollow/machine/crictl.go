@@ -26,6 +26,8 @@ func (m *Machine) crictl(ctx context.Context, p *shell.Process) int {
 		case (arg == "--runtime-endpoint" || arg == "-r") && len(args) > 1:
 			socket = args[1]
 			args = args[1:]
+		case arg == "--timeout" && len(args) > 1 && len(words) == 0:
+			args = args[1:] // it answers at once
 		case strings.HasPrefix(arg, "--runtime-endpoint="):
 			_, socket, _ = strings.Cut(arg, "=")
 		case arg == "-q" || arg == "--quiet":
