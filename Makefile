@@ -14,7 +14,7 @@ KUBERNETES     ?= 1.33
 SCENARIO       ?= hop
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint e2e e2e-all e2e-list demo demo-record crash-matrix catalog-verify lab-up lab-down lab-status lab-ssh bench bench-go clean
+.PHONY: help build test stories lint e2e e2e-all e2e-list demo demo-record crash-matrix catalog-verify lab-up lab-down lab-status lab-ssh bench bench-go clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,11 @@ bin/kup-lab: build
 
 test: ## all tests that need no network, root or Docker
 	go test -race ./...
+
+STORIES := internal/lab/hollow
+
+stories: ## whole runs and rollbacks of modelled clusters, some minutes: no network, root or Docker
+	go test -tags stories -timeout 60m -run "^($$(grep -lx '//go:build stories' $(STORIES)/*_test.go | xargs sed -n 's/^func \(Test[A-Za-z0-9_]*\)(.*/\1/p' | paste -sd'|' -))$$" ./$(STORIES)
 
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI) ## gofmt, vet, golangci-lint (import law), govulncheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }

@@ -70,6 +70,7 @@ func TestClassify(t *testing.T) {
 		"rollback interrupted":   {&begunError{err: engine.ErrStopped, back: true}, exitInterrupted, "kup rollback goes on"},
 		"rollback drifted":       {&begunError{err: &planner.DriftError{}, back: true}, exitDrifted, "kup rollback goes on; or restore the snapshot instead: kup rollback --scope data; kup plan"},
 		"no way back":            {&noWayError{}, exitBlocked, "ways back"},
+		"a sealed way back":      {&noWayError{sealed: true}, exitBlocked, "--identity FILE"},
 		"result not written too": {errors.Join(failed(boom), boom), exitStopped, "--resume"},
 	} {
 		t.Run(name, func(t *testing.T) {

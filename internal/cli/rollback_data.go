@@ -27,6 +27,10 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 	if !saved {
 		return nil
 	}
+	if why := s.shut(a); why != "" {
+		e.Refused[plan.ScopeData] = why
+		return nil
+	}
 	base, err := stateDir(u.plan.Facts.Identity.UID)
 	if err != nil {
 		return err

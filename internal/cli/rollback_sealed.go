@@ -31,14 +31,19 @@ func (p *plainCopy) open(from step.Copy) (io.ReadCloser, error) {
 
 func (p *plainCopy) close() error { return p.work.Close() }
 
+// shut tells why nobody here can read a snapshot, before it is looked for; empty: it is
+// plain, or an identity was given.
+func (s *session) shut(a journal.Artefact) string {
+	if s.sealed = snapshot.Sealed(a.Path) && len(s.identities) == 0; !s.sealed {
+		return ""
+	}
+	return fmt.Sprintf("the snapshot of before hop %s is encrypted (%s), and only an identity opens it: --identity FILE; by hand see docs/disaster-recovery.md", a.Hop, filepath.Base(a.Path))
+}
+
 // dataOf gives the snapshot of a run as a plain file of this machine. Digest is the
 // plain file's when it is not the one that was recorded, since that is encrypted.
 func (s *session) dataOf(ctx context.Context, run string, a journal.Artefact, dir string) (file, digest string, err error) {
-	encrypted := snapshot.Sealed(a.Path)
-	if s.sealed = encrypted && len(s.identities) == 0; s.sealed {
-		return "", "", fmt.Errorf("the snapshot of before hop %s is encrypted, and only an identity opens it: --identity FILE", a.Hop)
-	}
-	if file, err = s.snapshotHere(ctx, run, a, dir); err != nil || !encrypted {
+	if file, err = s.snapshotHere(ctx, run, a, dir); err != nil || !snapshot.Sealed(a.Path) {
 		return file, "", err
 	}
 	root, err := stateRoot()

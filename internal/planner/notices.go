@@ -50,7 +50,7 @@ func (b *builder) general() []plan.Notice {
 		add(true, "there are %d etcd members: quorum does not survive the loss of one, so the API is down while each member restarts, about a minute each in every hop; workloads keep running", len(members))
 	}
 	if b.policy.Snapshots.Encrypted && len(members) > 0 {
-		add(false, "snapshots are encrypted: kup rollback restores one (scope data) only with the file of an identity that opens it, --identity FILE; have it at hand")
+		add(false, "snapshots are encrypted: a rollback that restores one (kup rollback --scope data) needs the identity that opens it, --identity FILE")
 	}
 	if n := len(b.state.external); n > 0 && n < 3 {
 		add(true, "there are %d external etcd members: quorum does not survive the loss of one, so the API is down while a member restarts; workloads keep running", n)

@@ -135,7 +135,7 @@ func TestRollbackOfTheDataFindsThem(t *testing.T) {
 			if s.Args["room"] != "/data/etcd" {
 				t.Errorf("%s looks for room in %s", s.ID, s.Args["room"])
 			}
-		default:
+		default: // the others have nothing to do with the data
 		}
 		return true
 	})

@@ -125,5 +125,5 @@ func (r *rollback) refusesRestore() string {
 	if r.undone.Plan.Facts.Etcd.Topology != "external" {
 		return ""
 	}
-	return "etcd is external, and kup restores no data there by itself: docs/etcd.md says how it is done by hand"
+	return "etcd is external, and kup restores no data there by itself: docs/disaster-recovery.md says how it is done by hand"
 }

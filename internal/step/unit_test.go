@@ -11,7 +11,7 @@ func unitShell(t *testing.T, state string) *shell {
 		"systemctl": failing + `
 state=$(cat "$STATE/unit")
 case "$1 ${2:-}" in
-"start "*) [ "${STUCK:-}" = yes ] || echo active >"$STATE/unit" ;;
+"restart "*) [ "${STUCK:-}" = yes ] || echo active >"$STATE/unit" ;;
 "stop "*) [ "${STUCK:-}" = yes ] || echo inactive >"$STATE/unit" ;;
 "is-active "*) [ "${2:-}" = --quiet ] || echo "$state"; [ "$state" = active ] ;;
 "show "*) case $3 in
@@ -54,7 +54,7 @@ func TestUnitScripts(t *testing.T) {
 		if _, stderr, code := s.run(set(want), "STUCK=yes"); code != 71 || !strings.Contains(stderr, "see journalctl -u kubelet") {
 			t.Errorf("%s that does not come true: exit code %d\n%s", want, code, stderr)
 		}
-		for _, verb := range []string{"start", "stop"} {
+		for _, verb := range []string{"restart", "stop"} {
 			if _, stderr, code := s.run(set(want), "FAIL=systemctl "+verb); (verb == "stop") == (want == "stopped") && (code != 71 || !strings.Contains(stderr, "could not be")) {
 				t.Errorf("%s: exit code %d\n%s", verb, code, stderr)
 			}

@@ -18,7 +18,7 @@ import (
 func TestRollbackOfAMember(t *testing.T) {
 	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
 	impatient(t, c)
-	order := memberNames(t, c)
+	order := members(t, c)
 	second := order[1]
 	over := crash(t, c, second, "etcd", "3.6.5")
 	kup(t, c, 4, "apply", "--plan", "plan.json", "--yes", "--accept-notices", "--rollback-on-failure", "never")
@@ -40,7 +40,7 @@ func TestRollbackOfAMember(t *testing.T) {
 func TestRollbackOfAMemberThatDiffers(t *testing.T) {
 	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.33", Minors: []string{"1.34"}})
 	impatient(t, c)
-	second := memberNames(t, c)[1]
+	second := members(t, c)[1]
 	over := crash(t, c, second, "etcd", "3.6.5")
 	kup(t, c, 4, "apply", "--plan", "plan.json", "--yes", "--accept-notices", "--rollback-on-failure", "never")
 	inject(t, hollow.Dial(c.Dir()), hollow.Fault{Name: "etcd-differs", Host: second})
@@ -56,9 +56,9 @@ func TestRollbackOfAMemberThatDiffers(t *testing.T) {
 	judge(t, c)
 }
 
-// memberNames plans and gives the nodes of etcd's members, in the order in which they move:
+// members plans and gives the nodes of etcd's members, in the order in which they move:
 // the leader comes last.
-func memberNames(t *testing.T, c *hollow.Cluster) []string {
+func members(t *testing.T, c *hollow.Cluster) []string {
 	t.Helper()
 	kup(t, c, 0, "plan", "--to", "v1.34", "--out", "plan.json")
 	raw, err := os.ReadFile("plan.json")

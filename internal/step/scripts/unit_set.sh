@@ -9,7 +9,9 @@ case $want in
 running)
 	systemctl daemon-reload
 	systemctl reset-failed "$unit" 2>/dev/null || : # one that failed too often would not be started
-	systemctl start "$unit" || trouble "unit $unit could not be started"
+	# One that runs already, as a package's own script may have started it, has read other
+	# files than those that are there now.
+	systemctl restart "$unit" || trouble "unit $unit could not be started"
 	awaited runs "$patience" || trouble "unit $unit does not run ${patience}s after its start"
 	;;
 stopped)
