@@ -7,7 +7,6 @@ import (
 
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/planner"
-	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/step"
 	"github.com/kup-project/kup/internal/stored"
 	"github.com/kup-project/kup/pkg/cluster"
@@ -86,15 +85,6 @@ func TestAnEncryptedSnapshotAsksForAnIdentity(t *testing.T) {
 	}
 	if why := e.Refused[plan.ScopeData]; !strings.Contains(why, "is encrypted") || !strings.Contains(why, "--identity FILE") || !s.sealed {
 		t.Errorf("why %q", why)
-	}
-	// With one it is looked for: nothing refuses it for being encrypted.
-	s.identities, s.hosts = snapshot.Identities{nil}, &hosts{}
-	delete(e.Refused, plan.ScopeData)
-	if err := lookAtData(t.Context(), s, u, e); err != nil {
-		t.Fatal(err)
-	}
-	if why := e.Refused[plan.ScopeData]; strings.Contains(why, "is encrypted") || !strings.Contains(why, "no whole copy of the snapshot") {
-		t.Errorf("with an identity: why %q", why)
 	}
 }
 

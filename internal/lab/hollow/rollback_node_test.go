@@ -99,7 +99,7 @@ func TestRollbackOfControlPlanes(t *testing.T) {
 		return hollow.Fault{Name: name, Host: host, Args: map[string]string{"program": program, "version": version}}
 	}
 	// The leader's turn is the last one, from which there may be no way back.
-	second := memberNames(t, c)[1]
+	second := members(t, c)[1]
 	first := []string{"apply", "--to", "v1.34", "--yes", "--accept-notices"}
 	for _, broken := range []struct{ host, program, version string }{
 		{"cp-2", "kube-apiserver", "v1.34.4"}, {second, "etcd", "v3.6.5"},
