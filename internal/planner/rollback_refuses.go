@@ -1,0 +1,82 @@
+package planner
+
+import (
+	"fmt"
+	"slices"
+)
+
+// refuses tells in a sentence why a lane cannot be taken back; empty: it can.
+func (r *rollback) refuses(l openLane) string {
+	if r.external(l.node) {
+		return r.refusesExternal(l)
+	}
+	n := r.node(l.node)
+	if n == nil {
+		return fmt.Sprintf("node %s is not in the cluster any more", l.node)
+	}
+	b := r.before[l.node]
+	if b.backup.Path == "" && (len(l.packages) > 0 || l.control || l.etcd || l.command) {
+		return fmt.Sprintf("there is no backup of node %s from before hop %s", l.node, r.line)
+	}
+	for _, name := range l.packages {
+		if _, known := b.packages[name]; !known {
+			return fmt.Sprintf("which %s node %s had before hop %s is not known", name, l.node, r.line)
+		}
+	}
+	if r.evidence.Facts == nil && (l.swapped || l.cordoned) {
+		return fmt.Sprintf("the API does not answer, and node %s goes back cordoned and drained", l.node)
+	}
+	if l.control {
+		if on := r.newerKubelet(l.node); on != "" {
+			return fmt.Sprintf("the kubelet of node %s is at %s already, and must not be newer than the API server of node %s", on, r.from, l.node)
+		}
+	}
+	if l.crossed {
+		return r.refusesMember(l.node)
+	}
+	return ""
+}
+
+// newerKubelet names a node whose kubelet moved in this hop and does not go back
+// before the API server of the node.
+func (r *rollback) newerKubelet(node string) string {
+	going := r.taken()
+	for _, l := range r.openLanes() {
+		back := slices.ContainsFunc(going, func(t openLane) bool { return t.node == l.node && t.stage == l.stage && t.swapped })
+		if l.swapped && !back {
+			return l.node
+		}
+	}
+	for _, n := range r.state.nodes {
+		// One that this run did not bring there, such as a node that joined since.
+		moved := slices.ContainsFunc(r.openLanes(), func(l openLane) bool { return l.node == n.Name && l.swapped })
+		if !moved && r.to.Line().Less(n.Kubelet.Line()) {
+			return n.Name
+		}
+	}
+	return ""
+}
+
+// refusesMember tells why a member cannot run its etcd of before: once all members ran
+// a newer minor, the version they agreed on rose, and the older etcd refuses the data.
+func (r *rollback) refusesMember(node string) string {
+	old, brought := r.before[node].etcd.Line(), r.hop.Etcd.Line()
+	if old == brought || r.evidence.EtcdCluster.Line() == old {
+		return ""
+	}
+	if r.evidence.EtcdCluster.IsZero() && r.otherOldMember(node) {
+		return ""
+	}
+	return fmt.Sprintf("etcd on node %s cannot go back from %s to %s: no member of before is left, and the older etcd no longer reads the data", node, brought, old)
+}
+
+// otherOldMember tells whether some other member had no turn in the hop.
+func (r *rollback) otherOldMember(node string) bool {
+	turned := map[string]bool{}
+	for _, l := range r.openLanes() {
+		turned[l.node] = turned[l.node] || l.crossed
+	}
+	return slices.ContainsFunc(r.state.members(), func(n *nodeState) bool {
+		return n.Name != node && !turned[n.Name] && r.before[n.Name].etcd.Line() == r.before[node].etcd.Line()
+	})
+}
