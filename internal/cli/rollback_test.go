@@ -281,3 +281,15 @@ func TestArtefactsAreNamedAlike(t *testing.T) {
 		t.Error("a rollback looks for backups under another name than steps record them")
 	}
 }
+
+// Without the API there is no lock to take a node back under: that way is closed before
+// anything is begun.
+func TestNoNodeGoesBackWithoutTheAPI(t *testing.T) {
+	e := &planner.Evidence{Refused: map[plan.Scope]string{}}
+	if err := lookAtNodes(t.Context(), testSession(t), &runRecord{id: "r", plan: &plan.Plan{}}, e); err != nil {
+		t.Fatal(err)
+	}
+	if why := e.Refused[plan.ScopeNode]; !strings.Contains(why, "the API does not answer") {
+		t.Errorf("why %q", why)
+	}
+}

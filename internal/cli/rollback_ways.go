@@ -93,7 +93,11 @@ func lookAtNodes(ctx context.Context, s *session, r *runRecord, e *planner.Evide
 	if e.Recorded, _, err = s.recordedObjects(ctx, r); err != nil {
 		s.sys.tell("kup: %v", err)
 	}
-	if e.Facts == nil || s.etcd == nil {
+	if e.Facts == nil {
+		e.Refused[plan.ScopeNode] = "the API does not answer, and a node goes back under the cluster's lock, which is kept there"
+		return nil
+	}
+	if s.etcd == nil {
 		return nil
 	}
 	health, err := s.etcd.Health(ctx)
