@@ -41,7 +41,7 @@ func stands(t *testing.T, c *hollow.Cluster, node, kubelet string) {
 // TestRollbackOfAWorker: a worker whose new kubelet never becomes ready goes back, asked
 // for and by itself; when the cause is mended the same run goes on to its end.
 func TestRollbackOfAWorker(t *testing.T) {
-	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 2, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 3, Kubernetes: "1.33", Minors: []string{"1.34"}})
 	impatient(t, c)
 	r := hollow.Dial(c.Dir())
 	sick := hollow.Fault{Name: "kubelet-sick", Host: "w-1", Args: map[string]string{"version": "v1.34.4"}}
