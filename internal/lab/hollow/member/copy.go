@@ -65,7 +65,7 @@ func (c *Copy) Hash(revision int64) (hash uint32, compacted int64, err error) {
 
 // Compact forgets what was before a revision.
 func (c *Copy) Compact(ctx context.Context, revision int64) error {
-	done, err := c.kv.Compact(traceutil.TODO(), revision)
+	done, err := c.kv.Compact(traceutil.Get(ctx), revision)
 	if err != nil {
 		return err
 	}
