@@ -41,7 +41,7 @@ func (d *dataBuilder) prepareNode(n *nodeState) plan.Lane {
 	if moved := d.movedPackages(n.Name); len(moved) > 0 {
 		lane = d.fetchBack(plan.Prepare, n, moved...)
 	}
-	images := d.imagesBack(n)
+	images := d.imagesBack(n, d.etcdImage(n))
 	lane = append(lane, d.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
 	runtime := reads(d.command(plan.Prepare, n.Name, "runtime", "runtime", []string{"crictl", "--runtime-endpoint", socketOf(n), "pods", "--quiet"}, shortTimeout))
 	runtime.WayBack = plan.WayBackNothing
