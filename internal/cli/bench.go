@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/internal/inventory"
@@ -79,7 +80,14 @@ func (b anyBench) Rehearse(ctx context.Context, file string, want snapshot.Meta)
 		if n.Role != cluster.ControlPlane {
 			continue
 		}
-		at, err := b.session.benchAt(ctx, n.Name, want.EtcdVersion)
+		var at bench
+		host, err := b.session.hosts.Host(n.Name)
+		if err == nil {
+			at, err = b.session.benchAt(ctx, host, n.Name, want.EtcdVersion)
+		}
+		if err == nil {
+			err = at.removeAbandoned(ctx)
+		}
 		if err == nil {
 			return at.Rehearse(ctx, file, want)
 		}
@@ -91,6 +99,19 @@ func (b anyBench) Rehearse(ctx context.Context, file string, want snapshot.Meta)
 	return snapshot.Rehearsal{}, fmt.Errorf("%w: no control plane is in the inventory", snapshot.ErrCannotRehearse)
 }
 
+// benches begins the names of directories on nodes, one for each rehearsal: two that are at
+// work at the same time must not remove each other's.
+const benches = "bench-"
+
+// removeAbandoned removes what commands that were killed a day ago left on the node: plain
+// snapshots.
+func (b bench) removeAbandoned(ctx context.Context) error {
+	const script = `cd "$1" 2>/dev/null || exit 0
+find . -maxdepth 1 -type d -name "$2*" -mmin +1440 -exec rm -rf {} +`
+	_, err := b.Host.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", script, "kup", path.Dir(b.Dir), benches}, Sudo: true})
+	return err
+}
+
 var (
 	manifestImage = regexp.MustCompile(`(?m)^\s*(?:- )?image:\s*"?([^"\s]+:([^"\s:/@]+))"?\s*$`)
 	kubeletSocket = regexp.MustCompile(`--container-runtime-endpoint=([^"\s]+)`)
@@ -98,11 +119,7 @@ var (
 
 // benchAt asks a control plane for the etcd of its static pod. One that is a minor older
 // than what wrote the snapshot cannot read it.
-func (s *session) benchAt(ctx context.Context, node, wrote string) (bench, error) {
-	h, err := s.hosts.Host(node)
-	if err != nil {
-		return bench{}, err
-	}
+func (s *session) benchAt(ctx context.Context, h remote.Host, node, wrote string) (bench, error) {
 	manifest, err := h.ReadFile(ctx, "/etc/kubernetes/manifests/etcd.yaml")
 	if err != nil {
 		return bench{}, err
@@ -118,7 +135,7 @@ func (s *session) benchAt(ctx context.Context, node, wrote string) (bench, error
 	if from, err := cluster.ParseVersion(wrote); err == nil && v.Line().Less(from.Line()) {
 		return bench{}, fmt.Errorf("its etcd is %s, and etcd %s took the snapshot", v.Bare(), from.Bare())
 	}
-	out := bench{step.Bench{Host: h, Node: node, Version: v.Bare(), Image: string(image[1]), Dir: path.Join(detached.Base, "bench")}}
+	out := bench{step.Bench{Host: h, Node: node, Version: v.Bare(), Image: string(image[1]), Dir: path.Join(detached.Base, benches+newRunID(time.Now()))}}
 	if s.catalog.EtcdBumps(v) {
 		out.Bump = safeBump
 	}

@@ -117,7 +117,7 @@ func (s *snapshots) save(ctx context.Context, inventory string) (string, error) 
 	}
 	s.check(fi.Mode().Perm() == 0o600, "%s has mode %v", file, fi.Mode())
 	for _, n := range s.lab.Nodes() {
-		left, err := s.lab.Exec(ctx, n.Name, "sh", "-c", "ls -d /var/lib/kup/bench 2>/dev/null || :; ctr -n k8s.io snapshots ls | grep kup || :")
+		left, err := s.lab.Exec(ctx, n.Name, "sh", "-c", "ls -d /var/lib/kup/bench* 2>/dev/null || :; ctr -n k8s.io snapshots ls | grep kup || :")
 		if err != nil {
 			return "", err
 		}
