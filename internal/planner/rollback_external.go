@@ -84,7 +84,7 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 			"see to it that the member's data are those of the others; if not, it joins again, empty")
 		rejoin.Args["member"], rejoin.Args["dataDir"] = s.Args["member"], s.Args["dataDirectory"]
 		rejoin.Args["unit"], rejoin.Args["version"] = s.Args["unit"], from
-		out = append(out, append(lane, s, r.gated(rejoin, nil, after)))
+		out = append(out, append(lane, r.gated(s, r.quorumWithout(l.node), nil), r.gated(rejoin, nil, after)))
 	}
 	return one(out...)
 }

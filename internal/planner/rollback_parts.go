@@ -147,7 +147,7 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 	rejoin := r.step(plan.KindRejoin, stage, n.Name, "rejoin", "rejoin", "see to it that the member's data are those of the others; if not, it joins again, empty")
 	rejoin.Args["member"], rejoin.Args["dataDir"] = n.Name, r.dataDirectory(n.Name)
 	rejoin.Args["manifest"], rejoin.Args["version"] = manifests+"etcd.yaml", old.String()
-	inner := plan.Lane{r.gated(back, before, nil), r.gated(rejoin, nil, after)}
+	inner := plan.Lane{r.gated(back, slices.Concat(before, r.quorumWithout(n.Name)), nil), r.gated(rejoin, nil, after)}
 	return append(lane, r.aroundRestart(stage, n, "", before, inner)...)
 }
 
@@ -173,6 +173,15 @@ func (r *rollback) memberImage(n *nodeState) string {
 
 func (r *rollback) memberHealthy(node string) bool {
 	return slices.ContainsFunc(r.facts.Etcd.Members, func(m cluster.Member) bool { return m.Node == node && m.Healthy })
+}
+
+// quorumWithout asks whether the others can do without a member that serves, while it goes
+// back. One that does not serve is no loss: where quorum is lost it may be what is lacking.
+func (r *rollback) quorumWithout(node string) []plan.GateID {
+	if len(r.facts.Etcd.Members) < 3 || !r.memberHealthy(node) {
+		return nil
+	}
+	return []plan.GateID{gate("etcd-quorum", node, "")}
 }
 
 // packagesBack puts packages of before in the place of those that are installed; they

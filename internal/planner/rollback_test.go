@@ -397,3 +397,32 @@ func checkBack(t testing.TB, p *plan.Plan, u Undone) {
 		}
 	}
 }
+
+// A member that serves goes back only while the others can do without it; one that does
+// not may be the one that a quorum lacks.
+func TestAMemberThatServesIsMissed(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 1, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	for _, serves := range []bool{true, false} {
+		u, now := stopped(t, p, "1.34/etcd/cp-2/etcd")
+		for i := range now.Etcd.Members {
+			m := &now.Etcd.Members[i]
+			m.Healthy = m.Node != "cp-2" || serves
+		}
+		e := Evidence{Facts: &now}
+		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeNode), c, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked, seen := false, false
+		back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+			if s.Kind == plan.KindFiles && s.Args["component"] == plan.ComponentEtcd {
+				asked, seen = slices.Contains(s.Before, "etcd-quorum:cp-2"), true
+			}
+			return true
+		})
+		if !seen || asked != serves {
+			t.Errorf("the member serves: %t; its way back seen: %t, the quorum asked for: %t", serves, seen, asked)
+		}
+	}
+}
