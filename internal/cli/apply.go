@@ -94,13 +94,11 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err != nil {
 		return err
 	}
-	looking, done := sys.untilStop(ctx)
-	defer done()
-	s, err := openOffline(sys, g, true)
+	looking, s, done, err := openUntilStop(ctx, sys, g, true)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer done()
 	if o.resume {
 		return s.resume(ctx, looking, o, w)
 	}

@@ -75,8 +75,8 @@ members' nodes have it.`,
 
 // check reads the flags.
 func (o *rollbackOptions) check() error {
-	if o.output != "text" && o.output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", o.output)}
+	if err := textOrJSON(o.output); err != nil {
+		return err
 	}
 	if o.scope != scopeAuto && !slices.Contains(plan.Scopes(), plan.Scope(o.scope)) {
 		return &usageError{err: fmt.Errorf("scope %q: want auto, node, hop or data", o.scope), hint: "auto takes the least costly way that works"}
@@ -98,22 +98,13 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	looking, done := sys.untilStop(ctx)
-	defer done()
-	s, err := openOffline(sys, g, true)
+	looking, s, done, err := openUntilStop(ctx, sys, g, true)
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer done()
 	s.identities = ids
-	apiErr := s.connect(looking)
-	if apiErr != nil && !unanswered(apiErr) {
-		return apiErr
-	}
-	last, err := s.find(looking)
-	if errors.Is(err, errNoRun) {
-		return errors.Join(&usageError{err: errors.New(errNoRun.Error() + " or on a control plane, so there is nothing to take back"), hint: "kup history"}, apiErr)
-	}
+	last, apiErr, err := s.findLast(looking, ", so there is nothing to take back", "kup history")
 	if err != nil {
 		return err
 	}
@@ -156,14 +147,7 @@ func (o *rollbackOptions) show(sys *system, p *plan.Plan) error {
 	if err != nil || o.out == "" {
 		return err
 	}
-	content, err := plan.Encode(p)
-	if err == nil {
-		err = writeDurably(o.out, content)
-	}
-	if err != nil {
-		return &usageError{err: err, hint: "give a file that can be written with --out"}
-	}
-	return nil
+	return writePlan(o.out, p)
 }
 
 // agreeBack asks for the plan as apply does, and for what it loses before that.
@@ -234,36 +218,16 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 	if o.out != "" {
 		return o.show(s.sys, r.plan)
 	}
-	s.sys.tell("Going on with rollback %s of run %s: %s", r.id, r.undoes(), r.standing())
-	if r.where != here {
-		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)
-	}
+	s.tellOf(r, fmt.Sprintf("Going on with rollback %s of run %s", r.id, r.undoes()))
 	if o.scope != scopeAuto && o.scope != string(r.plan.Rollback.Scope) {
 		return &usageError{
 			err:  fmt.Errorf("rollback %s of scope %s is unfinished; it comes to its end before another is begun", r.id, r.plan.Rollback.Scope),
 			hint: "kup rollback goes on with it; where it cannot, kup rollback --scope data restores the snapshot instead",
 		}
 	}
-	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
+	unseal := func() error { return s.unsealAgain(looking, r) }
+	if err := s.goOn(ctx, looking, r, o.yes, unseal, apiErr); err != nil {
 		return err
-	}
-	if err := s.unsealAgain(looking, r); err != nil {
-		return err
-	}
-	if !o.yes {
-		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
-			return err
-		}
-	}
-	if apiErr != nil && !blind(r.plan) {
-		if err := s.awaitAPI(looking, apiErr); err != nil {
-			return err
-		}
-	}
-	if s.api != nil && !blind(r.plan) {
-		if err := s.sameCluster(looking, r.plan); err != nil {
-			return err
-		}
 	}
 	return s.executeBack(ctx, r)
 }

@@ -37,17 +37,23 @@ type session struct {
 	sealed     bool       // an identity is lacking
 }
 
-// openSession reads the inventory and connects to the API. Hosts are connected
-// when they are first used. Apply needs the inventory, plan makes do without.
-func openSession(ctx context.Context, sys *system, g *global, needInventory bool) (*session, error) {
+// openUntilStop opens a session for looking, which ends with the first interrupt: so does
+// the context given back, and the function given back must be called. Apply needs the
+// inventory, plan makes do without.
+func openUntilStop(ctx context.Context, sys *system, g *global, needInventory bool) (context.Context, *session, func(), error) {
 	s, err := openOffline(sys, g, needInventory)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	return s, s.connect(ctx)
+	looking, done := sys.untilStop(ctx)
+	return looking, s, func() {
+		s.close()
+		done()
+	}, nil
 }
 
-// openOffline reads the inventory and connects to nothing.
+// openOffline reads the inventory and connects to nothing: the API waits to be asked for,
+// and hosts are connected when they are first used.
 func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 	s := &session{sys: sys, global: g}
 	var err error
@@ -61,8 +67,8 @@ func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 // not answer is told of and given back: the hosts may know enough. Without hosts it is
 // the error.
 func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s *session, apiErr, err error) {
-	if output != "text" && output != "json" {
-		return nil, nil, &usageError{err: fmt.Errorf("output %q: want text or json", output)}
+	if err := textOrJSON(output); err != nil {
+		return nil, nil, err
 	}
 	if s, err = openOffline(sys, g, false); err != nil {
 		return nil, nil, err
@@ -75,6 +81,14 @@ func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s
 		sys.tell("kup: %v", apiErr)
 	}
 	return s, apiErr, nil
+}
+
+// textOrJSON refuses other outputs.
+func textOrJSON(output string) error {
+	if output != "text" && output != "json" {
+		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
+	}
+	return nil
 }
 
 // connect reaches the API.

@@ -49,14 +49,6 @@ are kept; those that runs took are not counted and stay.`,
 	return c
 }
 
-// textOrJSON refuses other outputs.
-func textOrJSON(output string) error {
-	if output != "text" && output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
-	}
-	return nil
-}
-
 // savedSnapshot is what save prints.
 type savedSnapshot struct {
 	Format int           `json:"format"`
@@ -65,16 +57,15 @@ type savedSnapshot struct {
 }
 
 func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output string) error {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
-	s, err := openSession(ctx, sys, g, true)
-	if s != nil {
-		defer s.close()
-	}
+	ctx, s, done, err := openUntilStop(ctx, sys, g, true)
 	if err != nil {
+		return err
+	}
+	defer done()
+	if err := s.connect(ctx); err != nil {
 		return err
 	}
 	bytesPerSecond := s.inv.Snapshots.Limit

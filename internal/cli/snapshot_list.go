@@ -44,18 +44,14 @@ type placeError struct {
 }
 
 func runSnapshotList(ctx context.Context, sys *system, g *global, output string) error {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
-	s, err := openOffline(sys, g, false)
-	if s != nil {
-		defer s.close()
-	}
+	ctx, s, done, err := openUntilStop(ctx, sys, g, false)
 	if err != nil {
 		return err
 	}
+	defer done()
 	uid := s.clusterIfReached(ctx)
 	store, err := s.knownSnapshots(uid)
 	if err != nil {
