@@ -1,18 +1,14 @@
 package e2e
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // runRollbackCrash is rollback-hop-keep with kup killed on the way back.
 func runRollbackCrash(ctx context.Context, e *env) error {
 	b := newHopBack(e)
-	c := &crash{hop: b.hop, rows: [][]string{{"kup was killed in the middle of", "step", "seen just before", "seen just after"}}}
+	c := newCrash(b.hop)
 	b.roll = func(ctx context.Context) (outcome, error) { return c.rollAndResume(ctx, b.rollbackArgs()) }
 	b.more = func(context.Context) error {
-		c.printTable("kup rollback killed (SIGKILL), and resumed each time", c.rows)
-		c.sum("kup was killed", "%d times of %d", c.dead, len(c.killsBack()))
+		c.tellKills("kup rollback", c.killsBack())
 		return nil
 	}
 	return b.run(ctx)
@@ -47,21 +43,6 @@ func (c *crash) killsBack() []kill {
 // rollAndResume rolls back, killing kup wherever it should die; kup rollback goes on
 // with what it finds unfinished.
 func (c *crash) rollAndResume(ctx context.Context, args []string) (outcome, error) {
-	p, err := c.kup.start(ctx, prefixed(c.out, "kup rollback | "), args...)
-	if err != nil {
-		return outcome{}, err
-	}
-	for _, k := range c.killsBack() {
-		struck, err := c.strike(ctx, p, k)
-		if err != nil {
-			return outcome{}, errors.Join(err, p.kill())
-		}
-		if !struck {
-			continue
-		}
-		if p, err = c.kup.start(ctx, prefixed(c.out, "kup rollback, again | "), "rollback", "-f", c.lab.Inventory(), "--yes"); err != nil {
-			return outcome{}, err
-		}
-	}
-	return p.wait()
+	again := []string{"rollback", "-f", c.lab.Inventory(), "--yes"}
+	return c.strikeAll(ctx, c.killsBack(), killable{"kup rollback", args}, killable{"kup rollback, again", again})
 }

@@ -46,18 +46,9 @@ func newHopBack(e *env) *hopBack {
 }
 
 func (b *hopBack) run(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	return b.inOrder(ctx, "==", []part{
 		{"prepare", b.prepare}, {"init and plan", b.plan}, {"apply and roll back under traffic", b.apply}, {"judge", b.judgeBack},
-	} {
-		b.printf("== %s", step.name)
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
-	}
-	return nil
+	})
 }
 
 func (b *hopBack) rollbackArgs() []string {
@@ -341,15 +332,10 @@ func (b *hopBack) judgeComponents(ctx context.Context) error {
 
 // judgeWritten wants every object of after the hop still there and equal.
 func (b *hopBack) judgeWritten(ctx context.Context) error {
-	rules, err := ignoreRules()
+	c, rules, err := b.comparedWith(ctx, b.written)
 	if err != nil {
 		return err
 	}
-	after, err := takeSnapshot(ctx, b.client.Discovery(), b.dynamic, b.written)
-	if err != nil {
-		return err
-	}
-	c := Compare(b.written.Objects, after.Objects, rules)
 	b.reportComparison(c, rules)
 	list, err := b.client.CoreV1().ConfigMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "e2e=" + writtenMeanwhile})
 	if err != nil {
