@@ -146,13 +146,7 @@ func Rollback(u Undone, e Evidence, w Way, c *catalog.Catalog, p Policy) (plan.P
 	}
 	out.Notices = r.notices
 	out.Measured = measured(&out, p)
-	if err := plan.Seal(&out); err != nil {
-		return plan.Plan{}, err
-	}
-	if err := plan.Validate(&out); err != nil {
-		return plan.Plan{}, fmt.Errorf("planner: %w", err)
-	}
-	return out, nil
+	return sealed(out)
 }
 
 // rollback lays out the way back from one hop. Its hop goes from the newer version to

@@ -112,9 +112,7 @@ func (r *rollback) externalBefore() cluster.Version {
 	}
 	var oldest cluster.Version
 	for _, v := range at {
-		if oldest.IsZero() || v.Less(oldest) {
-			oldest = v
-		}
+		oldest = older(oldest, v)
 	}
 	return oldest
 }

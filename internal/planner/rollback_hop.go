@@ -54,12 +54,12 @@ func (r *rollback) hopWay() Way {
 }
 
 func (r *rollback) refusesAsked() string {
-	switch was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; {
+	switch {
 	case r.evidence.Facts == nil:
 		return "the API does not answer, and objects are to be looked through and put back"
 	case len(r.evidence.Wanted) > 0:
 		return "single nodes were asked for, and a hop goes back as a whole"
-	case was != "" && is != "" && was != is:
+	case r.replacedCA():
 		return "the cluster's CA was replaced since: certificates of before would not be trusted"
 	}
 	return ""
@@ -133,25 +133,12 @@ func (r *rollback) refusesNodes() string {
 	for _, n := range r.state.nodes {
 		l, moved := r.moved(n.Name)
 		if moved {
-			if why := r.refusesBack(l); why != "" {
+			if why := r.lacks(l.node, l.needsBackup(), l.packages); why != "" {
 				return why
 			}
 		}
 		if is := n.Kubelet; !l.swapped && r.to.Line().Less(is.Line()) {
 			return fmt.Sprintf("the kubelet of node %s is at %s, and this run did not bring it there: there is nothing to take it back to; remove the node, or take it to %s by hand", n.Name, is, r.to)
-		}
-	}
-	return ""
-}
-
-func (r *rollback) refusesBack(l openLane) string {
-	b := r.before[l.node]
-	if b.backup.Path == "" && (len(l.packages) > 0 || l.control || l.command) {
-		return fmt.Sprintf("there is no backup of node %s from before hop %s", l.node, r.line)
-	}
-	for _, name := range l.packages {
-		if _, known := b.packages[name]; !known {
-			return fmt.Sprintf("which %s node %s had before hop %s is not known", name, l.node, r.line)
 		}
 	}
 	return ""
@@ -266,25 +253,16 @@ func (r *rollback) prepareHop() []plan.Stage {
 	var controlPlanes, workers []plan.Lane
 	for _, n := range r.state.nodes {
 		l, _ := r.moved(n.Name)
-		var lane plan.Lane
-		if len(l.packages) > 0 {
-			lane = r.fetchBack(plan.Prepare, n, l.packages...)
-		}
-		images := r.hopImages(n)
-		lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
+		lane := r.bring(n, l.packages, r.hopImages(n))
 		if n.Role == cluster.ControlPlane {
 			controlPlanes = append(controlPlanes, lane)
 		} else {
 			workers = append(workers, lane)
 		}
 	}
-	waves := append(one(plan.Lane{snapshot}), one(controlPlanes...)...)
-	if len(workers) > 0 {
-		waves = append(waves, plan.Wave{Parallel: min(len(workers), maxPrepare), Lanes: workers})
-	}
 	baseline := r.baselineNow()
 	baseline = r.gated(baseline, nil, append([]plan.GateID{"apiservers-ready", "admission-available"}, r.dnsGates()...))
-	return staged(plan.Prepare, waves, one(plan.Lane{baseline}))
+	return staged(plan.Prepare, one(plan.Lane{snapshot}), one(controlPlanes...), atMost(maxPrepare, workers...), one(plan.Lane{baseline}))
 }
 
 // hopImages are what runs on the node after the rollback; etcd's stays.

@@ -127,7 +127,7 @@ func (r *rollback) nodeWay() Way {
 			return w
 		}
 	}
-	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
+	if r.replacedCA() {
 		w.Why = "the cluster's CA was replaced since: certificates of before would not be trusted"
 		return w
 	}
@@ -216,8 +216,7 @@ func (r *rollback) fromLane(l openLane, n *nodeState) plan.Lane {
 		lane = plan.Lane{r.filesBack(l.stage, n, "kubelet-files", "files", "the kubelet's configuration", kubelet)}
 	}
 	if l.balanced && !l.control && !l.etcd {
-		lb := r.policy.LoadBalancer
-		lane = append(lane, r.balancer(l.stage, n, "lb-restore", "put the API server of "+n.Name+" back into the load balancer", lb.Restore, nil)...)
+		lane = append(lane, r.balanced(l.stage, n, "")...)
 	}
 	if l.control || l.command {
 		lane = append(lane, r.socketBack(l.stage, n)...)
@@ -243,23 +242,29 @@ func (r *rollback) prepareBack(lanes []openLane) []plan.Stage {
 				images = images || l.control || l.etcd || l.swapped
 			}
 		}
-		var lane plan.Lane
-		if len(packages) > 0 {
-			lane = r.fetchBack(plan.Prepare, n, packages...)
-		}
+		var wanted []string
 		if images {
-			wanted := r.imagesBack(n)
-			lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(wanted)), wanted))
+			wanted = r.imagesBack(n)
 		}
-		if len(lane) > 0 {
-			out = append(out, lane)
-		}
+		out = append(out, r.bring(n, packages, wanted))
 	}
 	waves := one(out...)
 	if r.evidence.Facts != nil {
 		waves = append(waves, one(plan.Lane{r.baselineNow()})...)
 	}
 	return staged(plan.Prepare, waves)
+}
+
+// bring sees to it that a node has packages and images of before.
+func (r *rollback) bring(n *nodeState, packages, images []string) plan.Lane {
+	var lane plan.Lane
+	if len(packages) > 0 {
+		lane = r.fetchBack(plan.Prepare, n, packages...)
+	}
+	if len(images) > 0 {
+		lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
+	}
+	return lane
 }
 
 // imagesBack are what the node ran before the hop.

@@ -317,44 +317,6 @@ func certificatePaths(name string) []string {
 	return []string{file + ".crt", file + ".key"}
 }
 
-// workerWaves is one wave for each pool, as wide as the pool's budget. A node for
-// which lane gives nothing is left alone.
-func (r *rollback) workerWaves(lane func(*nodeState) plan.Lane) []plan.Wave {
-	names, pools := r.state.pools()
-	var waves []plan.Wave
-	for _, name := range names {
-		var lanes []plan.Lane
-		for _, n := range pools[name] {
-			if l := lane(n); len(l) > 0 {
-				lanes = append(lanes, l)
-			}
-		}
-		if len(lanes) > 0 {
-			width := min(r.policy.pool(name).MaxUnavailable.of(len(pools[name])), len(lanes))
-			waves = append(waves, plan.Wave{Parallel: width, Lanes: lanes})
-		}
-	}
-	return waves
-}
-
-// one is a wave of lanes that go one at a time; none where there are no lanes.
-func one(lanes ...plan.Lane) []plan.Wave {
-	lanes = slices.DeleteFunc(lanes, func(l plan.Lane) bool { return len(l) == 0 })
-	if len(lanes) == 0 {
-		return nil
-	}
-	return []plan.Wave{{Parallel: 1, Lanes: lanes}}
-}
-
-// staged gives a stage, none where there are no waves.
-func staged(name plan.StageName, waves ...[]plan.Wave) []plan.Stage {
-	all := slices.Concat(waves...)
-	if len(all) == 0 {
-		return nil
-	}
-	return []plan.Stage{{Name: name, Waves: all}}
-}
-
 // reopen records in the run that is taken back what no longer stands: those steps, or,
 // without any, the whole run.
 func (r *rollback) reopen(steps []string) plan.Step {
