@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/snapshot"
+	"github.com/kup-project/kup/internal/step"
 )
 
 func newSnapshot(sys *system, g *global) *cobra.Command {
@@ -91,7 +92,7 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 	progress, end := s.progress()
 	note := func(text string) { progress.Event(engine.Event{At: time.Now(), Kind: engine.StepNote, Text: text}) }
 	store.Note = note
-	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: everySoOften(note)}
+	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: step.Reading(note)}
 	m, err := store.Save(ctx, s.snapshotSource(int64(bytesPerSecond)), s.rehearser(), order)
 	end()
 	if err != nil {
@@ -101,18 +102,6 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 		sys.tell("kup: old snapshots were not all removed: %v", err)
 	}
 	return writeSaved(sys.out, m, store.Places, output)
-}
-
-// everySoOften tells of every further 64 MiB; fewer than before: it is read again.
-func everySoOften(note func(string)) func(int64) {
-	const every = 64 << 20
-	var said int64
-	return func(bytes int64) {
-		if bytes < said || bytes-said >= every {
-			said = bytes
-			note(fmt.Sprintf("%d MiB read", bytes>>20))
-		}
-	}
 }
 
 // mayReachEtcd: members outside the control planes are not reached by this kup.
