@@ -73,15 +73,14 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 	if err != nil {
 		return err
 	}
-	ctx, s, done, err := openUntilStop(ctx, sys, g, false)
-	if err != nil {
+	var made made
+	err = inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error {
+		err := s.connect(ctx)
+		if err == nil {
+			made, err = s.makePlan(ctx, wish{to: o.to, versionsFile: o.versions, accepted: accepted, manifests: o.manifests})
+		}
 		return err
-	}
-	defer done()
-	if err := s.connect(ctx); err != nil {
-		return err
-	}
-	made, err := s.makePlan(ctx, wish{to: o.to, versionsFile: o.versions, accepted: accepted, manifests: o.manifests})
+	})
 	if err != nil {
 		return err
 	}

@@ -109,15 +109,21 @@ func (s *session) findLast(ctx context.Context, so, hint string) (r *runRecord, 
 	return r, apiErr, err
 }
 
-// find asks this machine and every control plane for the last run. All must answer:
-// the one that does not may know more than the others.
-func (s *session) find(ctx context.Context) (*runRecord, error) {
+// everyShelf asks the control planes which runs they know. All must answer: the one that
+// does not may know more than the others.
+func (s *session) everyShelf(ctx context.Context) ([]shelf, error) {
 	peers, err := s.controlPlanes()
 	if err != nil {
 		return nil, err
 	}
 	all := shelves(ctx, peers)
-	if err := unasked(all); err != nil {
+	return all, unasked(all)
+}
+
+// find asks this machine and every control plane for the last run.
+func (s *session) find(ctx context.Context) (*runRecord, error) {
+	all, err := s.everyShelf(ctx)
+	if err != nil {
 		return nil, err
 	}
 	id, err := s.identity(ctx)

@@ -98,12 +98,14 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	looking, s, done, err := openUntilStop(ctx, sys, g, true)
-	if err != nil {
-		return err
-	}
-	defer done()
-	s.identities = ids
+	return inSession(ctx, sys, g, true, func(looking context.Context, s *session) error {
+		s.identities = ids
+		return s.rollback(ctx, looking, o)
+	})
+}
+
+// rollback goes on with an unfinished rollback, or begins one.
+func (s *session) rollback(ctx, looking context.Context, o *rollbackOptions) error {
 	last, apiErr, err := s.findLast(looking, ", so there is nothing to take back", "kup history")
 	if err != nil {
 		return err
@@ -127,10 +129,10 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	if err := o.show(sys, p); err != nil || o.out != "" {
+	if err := o.show(s.sys, p); err != nil || o.out != "" {
 		return err
 	}
-	if err := agreeBack(ctx, sys, p, o); err != nil {
+	if err := agreeBack(ctx, s.sys, p, o); err != nil {
 		return err
 	}
 	return s.executeBack(ctx, &runRecord{id: newRunID(time.Now()), plan: p, above: max(u.state.Epoch, last.state.Epoch)})
@@ -179,12 +181,8 @@ func (s *session) undoable(ctx context.Context, last *runRecord) (*runRecord, er
 
 // findNamed gives a run of that name as this machine and the control planes know it.
 func (s *session) findNamed(ctx context.Context, clusterUID, id string) (*runRecord, error) {
-	peers, err := s.controlPlanes()
+	all, err := s.everyShelf(ctx)
 	if err != nil {
-		return nil, err
-	}
-	all := shelves(ctx, peers)
-	if err := unasked(all); err != nil {
 		return nil, err
 	}
 	g, err := gather(ctx, clusterUID, id, all)

@@ -37,19 +37,17 @@ type session struct {
 	sealed     bool       // an identity is lacking
 }
 
-// openUntilStop opens a session for looking, which ends with the first interrupt: so does
-// the context given back, and the function given back must be called. Apply needs the
-// inventory, plan makes do without.
-func openUntilStop(ctx context.Context, sys *system, g *global, needInventory bool) (context.Context, *session, func(), error) {
+// inSession opens a session for a command's work, and closes it. The work's context ends
+// with the first interrupt. Apply needs the inventory, plan makes do without.
+func inSession(ctx context.Context, sys *system, g *global, needInventory bool, work func(looking context.Context, s *session) error) error {
+	looking, done := sys.untilStop(ctx)
+	defer done()
 	s, err := openOffline(sys, g, needInventory)
 	if err != nil {
-		return nil, nil, nil, err
+		return err
 	}
-	looking, done := sys.untilStop(ctx)
-	return looking, s, func() {
-		s.close()
-		done()
-	}, nil
+	defer s.close()
+	return work(looking, s)
 }
 
 // openOffline reads the inventory and connects to nothing: the API waits to be asked for,

@@ -61,12 +61,12 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
-	ctx, s, done, err := openUntilStop(ctx, sys, g, true)
+	return inSession(ctx, sys, g, true, func(ctx context.Context, s *session) error { return s.saveSnapshot(ctx, limit, output) })
+}
+
+func (s *session) saveSnapshot(ctx context.Context, limit, output string) error {
+	err := s.connect(ctx)
 	if err != nil {
-		return err
-	}
-	defer done()
-	if err := s.connect(ctx); err != nil {
 		return err
 	}
 	bytesPerSecond := s.inv.Snapshots.Limit
@@ -99,9 +99,9 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 		return err
 	}
 	if err := store.Prune(ctx, snapshot.ByHand, s.inv.Snapshots.Keep, order.ID, nil); err != nil {
-		sys.tell("kup: old snapshots were not all removed: %v", err)
+		s.sys.tell("kup: old snapshots were not all removed: %v", err)
 	}
-	return writeSaved(sys.out, m, store.Places, output)
+	return writeSaved(s.sys.out, m, store.Places, output)
 }
 
 // mayReachEtcd: members outside the control planes are not reached by this kup.

@@ -61,13 +61,10 @@ func runSnapshotRestore(ctx context.Context, sys *system, g *global, arg, identi
 	if err != nil {
 		return err
 	}
-	ctx, s, done, err := openUntilStop(ctx, sys, g, false)
-	if err != nil {
-		return err
-	}
-	defer done()
-	return s.verifySnapshot(ctx, "", arg, ids, snapshotProver{why: "a restore asks nobody"}, func(v snapshot.Verified, file string) error {
-		return restoreInto(ctx, sys.out, d, v, file)
+	return inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error {
+		return s.verifySnapshot(ctx, "", arg, ids, snapshotProver{why: "a restore asks nobody"}, func(v snapshot.Verified, file string) error {
+			return restoreInto(ctx, sys.out, d, v, file)
+		})
 	})
 }
 

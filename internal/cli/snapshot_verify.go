@@ -55,16 +55,13 @@ func runSnapshotVerify(ctx context.Context, sys *system, g *global, arg, identit
 	if err != nil {
 		return err
 	}
-	ctx, s, done, err := openUntilStop(ctx, sys, g, false)
-	if err != nil {
-		return err
-	}
-	defer done()
-	uid, prover := s.membersToAsk(ctx, offline)
 	var proven snapshot.Verified
-	err = s.verifySnapshot(ctx, uid, arg, ids, prover, func(v snapshot.Verified, _ string) error {
-		proven = v
-		return nil
+	err = inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error {
+		uid, prover := s.membersToAsk(ctx, offline)
+		return s.verifySnapshot(ctx, uid, arg, ids, prover, func(v snapshot.Verified, _ string) error {
+			proven = v
+			return nil
+		})
 	})
 	if err != nil {
 		return err
