@@ -250,6 +250,11 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 	if err := s.unsealAgain(looking, r); err != nil {
 		return err
 	}
+	if apiErr == nil {
+		if err := s.lookOnce(looking, r, o); err != nil {
+			return err
+		}
+	}
 	if !o.yes {
 		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
 			return err
@@ -259,13 +264,21 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 		if err := s.awaitAPI(looking, apiErr); err != nil {
 			return err
 		}
-	}
-	if s.api != nil && !blind(r.plan) {
-		if err := s.sameCluster(looking, r.plan); err != nil {
+		if err := s.lookOnce(looking, r, o); err != nil {
 			return err
 		}
 	}
 	return s.executeBack(ctx, r)
+}
+
+// lookOnce asks the API, which answers, what must hold to go on with a rollback.
+func (s *session) lookOnce(ctx context.Context, r *runRecord, o *rollbackOptions) error {
+	if !blind(r.plan) {
+		if err := s.sameCluster(ctx, r.plan); err != nil {
+			return err
+		}
+	}
+	return s.lossesAgain(ctx, r, o)
 }
 
 // executeBack executes a rollback: one that came to its end is told by its own exit code.
