@@ -223,11 +223,31 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 			hint: "kup rollback goes on with it; where it cannot, kup rollback --scope data restores the snapshot instead",
 		}
 	}
-	unseal := func() error { return s.unsealAgain(looking, r) }
-	if err := s.goOn(ctx, looking, r, o.yes, unseal, apiErr); err != nil {
+	before := func() error {
+		if err := s.unsealAgain(looking, r); err != nil || apiErr != nil {
+			return err
+		}
+		return s.lookOnce(looking, r, o)
+	}
+	if err := s.goOn(ctx, looking, r, o.yes, before, apiErr); err != nil {
 		return err
 	}
+	if apiErr != nil && !blind(r.plan) { // it answers by now
+		if err := s.lossesAgain(looking, r, o); err != nil {
+			return err
+		}
+	}
 	return s.executeBack(ctx, r)
+}
+
+// lookOnce asks the API, which answers, what must hold to go on with a rollback.
+func (s *session) lookOnce(ctx context.Context, r *runRecord, o *rollbackOptions) error {
+	if !blind(r.plan) {
+		if err := s.sameCluster(ctx, r.plan); err != nil {
+			return err
+		}
+	}
+	return s.lossesAgain(ctx, r, o)
 }
 
 // executeBack executes a rollback: one that came to its end is told by its own exit code.

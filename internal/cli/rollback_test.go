@@ -277,7 +277,7 @@ func TestStandingOfARollback(t *testing.T) {
 
 // The planner names the artefacts of steps by itself: it does not know package step.
 func TestArtefactsAreNamedAlike(t *testing.T) {
-	if planner.ArtefactBackup != step.ArtefactBackup || planner.ArtefactCordoned != step.ArtefactCordoned {
+	if planner.ArtefactBackup != step.ArtefactBackup || planner.ArtefactCordoned != step.ArtefactCordoned || planner.ArtefactObjects != step.ArtefactObjects || planner.ArtefactSchema != step.ArtefactSchema {
 		t.Error("a rollback looks for backups under another name than steps record them")
 	}
 }

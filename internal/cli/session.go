@@ -17,6 +17,7 @@ import (
 	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/survey"
 	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // session is what one command works with, opened once and closed together.
@@ -35,6 +36,8 @@ type session struct {
 	identities snapshot.Identities
 	plain      *plainCopy // nil while nothing was
 	sealed     bool       // an identity is lacking
+	// accepting are losses that were agreed to when a rollback was gone on with.
+	accepting []plan.Loss
 }
 
 // inSession opens a session for a command's work, and closes it. The work's context ends

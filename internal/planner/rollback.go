@@ -139,6 +139,9 @@ func Rollback(u Undone, e Evidence, w Way, c *catalog.Catalog, p Policy) (plan.P
 		Hops:     []plan.Hop{{From: r.from, To: r.to, Etcd: r.etcd, Stages: stages}},
 		Rollback: &plan.Rollback{Run: u.Run, Plan: u.Plan.ID, Scope: w.Scope, Nodes: w.Nodes, Losses: e.Losses[w.Scope]},
 	}
+	if w.Scope == plan.ScopeHop {
+		out.Rollback.Schema = r.schema()
+	}
 	for _, s := range known[:at] {
 		if cheaper := r.judge(s); !cheaper.Open() {
 			out.Rollback.Refused = append(out.Rollback.Refused, plan.Refusal{Scope: s.scope, Why: cheaper.Why})

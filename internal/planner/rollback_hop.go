@@ -11,8 +11,11 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
-// ArtefactObjects is what a run recorded of the API's objects before the hop.
-const ArtefactObjects = "objects"
+// What a run recorded of the API before the hop: its objects, and what it served.
+const (
+	ArtefactObjects = "objects"
+	ArtefactSchema  = "schema"
+)
 
 // addonsBack are the steps that put the API's objects back, in their order: what
 // kubeadm and kubelets read comes before any older one of them runs.
@@ -44,7 +47,7 @@ func (u Undone) Hop(c *catalog.Catalog) (plan.Hop, bool) {
 // hopWay judges the way back of a whole hop that keeps what was written since.
 func (r *rollback) hopWay() Way {
 	for _, judge := range []func() string{
-		r.refusesAsked, r.refusesEtcd, r.refusesStored, r.refusesObjects, r.refusesNodes,
+		r.refusesAsked, r.refusesEtcd, r.refusesStored, r.refusesObjects, r.refusesSchema, r.refusesNodes,
 	} {
 		if why := judge(); why != "" {
 			return Way{Why: why}
@@ -127,6 +130,22 @@ func (r *rollback) refusesObjects() string {
 	return ""
 }
 
+func (r *rollback) refusesSchema() string {
+	if r.schema() == nil {
+		return fmt.Sprintf("run %s did not record what the API served before hop %s", r.undone.Run, r.line)
+	}
+	return ""
+}
+
+// schema is what objects are held against; nil: it was not recorded.
+func (r *rollback) schema() *plan.Record {
+	a, found := r.undone.State.Artefact(r.line, ArtefactSchema, "")
+	if !found || a.Path == "" {
+		return nil
+	}
+	return &plan.Record{Hop: r.line, Source: path.Base(a.Path), Digest: a.Digest}
+}
+
 // refusesNodes: every node that moved must have what it goes back to, and none may
 // stay newer than the API servers then are.
 func (r *rollback) refusesNodes() string {
@@ -194,12 +213,27 @@ func (r *rollback) hopStages() ([]plan.Stage, error) {
 			servers = append(servers, r.fromLane(l, n))
 		}
 	}
+	r.keepsObjects(servers)
 	addons := r.objectsBack(plan.Addons, "configs", "coredns", "kube-proxy")
 	r.tellHop()
 	return slices.Concat(
 		r.prepareHop(), staged(plan.Addons, one(addons)), staged(plan.Workers, workers),
 		staged(plan.ControlPlane, one(kubelets...), one(servers...)), r.lookBack(nil),
 	), nil
+}
+
+// keepsObjects has every object looked through once more, right before the first API
+// server goes back: much may have been written since the plan.
+func (r *rollback) keepsObjects(servers []plan.Lane) {
+	for _, lane := range servers {
+		for i := range lane {
+			if s := &lane[i]; s.Args["component"] == plan.ComponentControlPlane {
+				s.Before = append(s.Before, gate("objects-kept", "", r.line))
+				s.Estimate += r.catalog.Estimate("objects-kept")
+				return
+			}
+		}
+	}
 }
 
 // settled lets the next drain wait until what this one moved is back.

@@ -211,7 +211,7 @@ func (r *rollback) fromLane(l openLane, n *nodeState) plan.Lane {
 	case l.control: // kubeadm of some minors writes the kubelet's configuration with it
 		lane = r.componentsBack(l.stage, n, kubelet...)
 	case l.etcd:
-		lane = r.memberBack(l.stage, n)
+		lane = r.memberBack(l.stage, n, l.crossed)
 	case l.command:
 		lane = plan.Lane{r.filesBack(l.stage, n, "kubelet-files", "files", "the kubelet's configuration", kubelet)}
 	}

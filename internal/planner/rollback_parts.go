@@ -120,8 +120,9 @@ func (r *rollback) componentsBack(stage plan.StageName, n *nodeState, also ...st
 }
 
 // memberBack takes an etcd member back to its binary of before, on its own data. Data
-// that are not the others' any more are left behind: the member joins again, empty.
-func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
+// that are not the others' any more are left behind: the member joins again, empty. One
+// that crossed to another minor goes back while the others agreed on none above its old.
+func (r *rollback) memberBack(stage plan.StageName, n *nodeState, crossed bool) plan.Lane {
 	old, raised := r.before[n.Name].etcd, r.before[n.Name].raised
 	image := r.etcdImage(n)
 	if raised.backup.Path != "" {
@@ -133,6 +134,9 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 		lane = append(lane, r.moveLeader(stage, n, ""))
 	}
 	before := r.othersReady(n)
+	if crossed {
+		before = append(before, agreedBelow(n.Name, old, r.hop.Etcd)...)
+	}
 	back := r.filesBack(stage, n, "etcd", "etcd-back", fmt.Sprintf("etcd's manifest, of %s", old), append(r.certificateFiles(n, true), manifests+"etcd.yaml"))
 	if raised.backup.Path != "" {
 		back.Args["archive"], back.Args["digest"] = raised.backup.Path, raised.backup.Digest

@@ -3,6 +3,9 @@ package planner
 import (
 	"fmt"
 	"slices"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // refuses tells in a sentence why a lane cannot be taken back; empty: it can.
@@ -88,6 +91,15 @@ func (r *rollback) refusesMember(node string) string {
 		return ""
 	}
 	return fmt.Sprintf("etcd on node %s cannot go back from %s to %s: no member of before is left, and the older etcd no longer reads the data", node, brought, old)
+}
+
+// agreedBelow asks once more, right before a member goes back to another minor, what
+// refusesMember and refusesExternal asked when the way was chosen.
+func agreedBelow(node string, old, brought cluster.Version) []plan.GateID {
+	if old.Line() == brought.Line() {
+		return nil
+	}
+	return []plan.GateID{gate("etcd-agreed", node, old.String())}
 }
 
 // otherOldMember tells whether some other member had no turn in the hop.

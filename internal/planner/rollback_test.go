@@ -37,6 +37,8 @@ func stopped(t testing.TB, p plan.Plan, failing string) (Undone, cluster.Facts) 
 		if s.Kind == plan.KindBaseline && !over {
 			u.State.Artefacts = append(u.State.Artefacts, journal.Artefact{
 				Name: ArtefactObjects, Hop: s.Args["hop"], Path: "/state/" + u.Run + "/objects-" + s.Args["hop"] + ".json", Digest: "sha256:0b",
+			}, journal.Artefact{
+				Name: ArtefactSchema, Hop: s.Args["hop"], Path: "/state/" + u.Run + "/schema-" + s.Args["hop"] + ".json.gz", Digest: "sha256:0c",
 			})
 		}
 		if s.Kind == plan.KindCordon {
@@ -51,19 +53,6 @@ func stopped(t testing.TB, p plan.Plan, failing string) (Undone, cluster.Facts) 
 		t.Fatalf("the plan has no step %s", failing)
 	}
 	return u, now
-}
-
-func copyFacts(t testing.TB, f cluster.Facts) cluster.Facts {
-	t.Helper()
-	b, err := plan.Encode(&plan.Plan{Format: plan.Format, Facts: f})
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := plan.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return back.Facts
 }
 
 func upgradePlan(t testing.TB, c *catalog.Catalog, top topology, change func(*Policy), target ...string) (plan.Plan, Policy) {
@@ -335,6 +324,7 @@ func checkBack(t testing.TB, p *plan.Plan, u Undone) {
 	if err := plan.Validate(p); err != nil {
 		t.Error(err)
 	}
+	checkAgreed(t, p, u)
 	last := ""
 	stopped := map[string]bool{}  // kubelets
 	drained := map[string]bool{}  // nodes
