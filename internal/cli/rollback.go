@@ -24,6 +24,7 @@ type rollbackOptions struct {
 	notices  bool
 	out      string
 	output   string
+	failed   []string // nodes whose steps failed, when apply takes back by itself
 }
 
 // scopeAuto takes the least costly way that works.
