@@ -125,7 +125,7 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	if err := s.quiet(looking, u, last); err != nil {
+	if err := quiet(looking, s.sys.tell, s.hostsSay, u, last); err != nil {
 		return err
 	}
 	if apiErr == nil {
@@ -246,6 +246,14 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 		}
 	}
 	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
+		return err
+	}
+	// It may have been begun, and come no further, because a host did not answer.
+	u, err := s.findNamed(looking, r.plan.Facts.Identity.UID, r.undoes())
+	if err != nil {
+		return err
+	}
+	if err := quiet(looking, s.sys.tell, s.hostsSay, u); err != nil {
 		return err
 	}
 	if err := s.unsealAgain(looking, r); err != nil {

@@ -118,7 +118,7 @@ func (s *session) takeBack(ctx context.Context, u *runRecord, nodes []string, o 
 	looking, done := s.sys.untilStop(ctx)
 	defer done()
 	unknown, err := stillAtWork(looking, u, s.hostsSay(u))
-	if err := errors.Join(err, unknown); err != nil {
+	if err := errors.Join(err, errors.Join(unknown...)); err != nil {
 		s.sys.tell("kup: not taken back: %s", oneLine(err.Error()))
 		return cause
 	}
