@@ -24,6 +24,7 @@ type rollbackOptions struct {
 	notices  bool
 	out      string
 	output   string
+	failed   []string // nodes whose steps failed, when apply takes back by itself
 }
 
 // scopeAuto takes the least costly way that works.
@@ -117,7 +118,7 @@ func (s *session) rollback(ctx, looking context.Context, o *rollbackOptions) err
 	if err != nil {
 		return err
 	}
-	if err := s.quiet(looking, u, last); err != nil {
+	if err := quiet(looking, s.sys.tell, s.hostsSay, u, last); err != nil {
 		return err
 	}
 	if apiErr == nil {
@@ -224,6 +225,9 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 		}
 	}
 	before := func() error {
+		if err := s.undoneAtRest(looking, r); err != nil {
+			return err
+		}
 		if err := s.unsealAgain(looking, r); err != nil || apiErr != nil {
 			return err
 		}
@@ -238,6 +242,16 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 		}
 	}
 	return s.executeBack(ctx, r)
+}
+
+// undoneAtRest sees to it that nothing of the run that is taken back is at work. The
+// rollback may have been begun, and come no further, because a host did not answer.
+func (s *session) undoneAtRest(ctx context.Context, r *runRecord) error {
+	u, err := s.findNamed(ctx, r.plan.Facts.Identity.UID, r.undoes())
+	if err != nil {
+		return err
+	}
+	return quiet(ctx, s.sys.tell, s.hostsSay, u)
 }
 
 // lookOnce asks the API, which answers, what must hold to go on with a rollback.

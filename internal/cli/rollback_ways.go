@@ -30,7 +30,7 @@ func looksBack() []lookBack {
 // planBack chooses the way back and lays it out.
 func (s *session) planBack(ctx context.Context, u *runRecord, o *rollbackOptions, apiErr error) (*plan.Plan, error) {
 	e := planner.Evidence{
-		Wanted: o.nodes, Losses: map[plan.Scope][]plan.Loss{}, Refused: map[plan.Scope]string{},
+		Wanted: o.nodes, Failed: o.failed, Losses: map[plan.Scope][]plan.Loss{}, Refused: map[plan.Scope]string{},
 	}
 	if apiErr == nil {
 		facts, seen, err := s.survey(ctx, nil)

@@ -31,6 +31,9 @@ type Evidence struct {
 	// Wanted are the nodes to take back that the operator named; empty: those whose
 	// steps did not end.
 	Wanted []string
+	// Failed narrows those whose steps did not end to the nodes on which one failed: the
+	// others only stopped at a step boundary. Empty: all of them.
+	Failed []string
 	// EtcdCluster is the version that etcd's members agreed on, which none of them may
 	// fall below; zero: not known.
 	EtcdCluster cluster.Version

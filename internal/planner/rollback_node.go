@@ -92,14 +92,26 @@ func (l *openLane) add(s *plan.Step) {
 // taken are the lanes of the scope node: of the nodes that were asked for, or of those
 // that were left in the middle.
 func (r *rollback) taken() []openLane {
-	wanted := r.evidence.Wanted
+	wanted, broken := r.evidence.Wanted, r.evidence.Failed
 	return slices.DeleteFunc(r.openLanes(), func(l openLane) bool {
 		if len(wanted) > 0 {
 			// etcd of a member whose turn is over stays: it is a stage of its own.
 			return !slices.Contains(wanted, l.node) || (l.ended && l.stage == plan.EtcdStage)
 		}
-		return l.ended
+		return l.ended || (len(broken) > 0 && !slices.Contains(broken, l.node))
 	})
+}
+
+// halfway are the nodes that stay in the middle of their steps.
+func (r *rollback) halfway() []string {
+	var out []string
+	for _, l := range r.openLanes() {
+		if !l.ended && !slices.Contains(r.nodes, l.node) && !slices.Contains(out, l.node) {
+			out = append(out, l.node)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // nodeWay judges the way back of single nodes.
@@ -303,6 +315,9 @@ func (r *rollback) lookBack(steps []string) []plan.Stage {
 func (r *rollback) tellNode() {
 	nodes := strings.Join(r.nodes, ", ")
 	r.notice(false, "%s goes back to what it was before the hop to %s; everything else of the hop stands, and when the cause is mended `kup apply --resume` goes on with run %s", nodes, r.from, r.undone.Run)
+	if rest := r.halfway(); len(rest) > 0 {
+		r.notice(false, "in the middle of their steps, cordoned where they had come to that, stay %s: `kup apply --resume` goes on with them", strings.Join(rest, ", "))
+	}
 	if r.noneStays(r.taken()) {
 		r.notice(false, "no API server stays at %s: kubeadm's and the kubelets' configuration in the API become what they were before the hop, and what anybody else changed in them since is lost", r.from)
 	}

@@ -210,6 +210,57 @@ func TestWaysOfANode(t *testing.T) {
 	}
 }
 
+// Where workers go side by side and several fail, those go back whose steps failed; one that
+// only stopped at a step boundary beside them stays, and is named.
+func TestOnlyFailedNodesGoBack(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 4, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	for _, tt := range []struct{ failed, want, stay string }{
+		{"", "w-1 w-2 w-3", ""},
+		{"w-3", "w-3", "stay w-1, w-2:"},
+		{"w-1 w-3", "w-1 w-3", "stay w-2:"},
+		{"w-4", "", ""}, // its first step was not begun
+	} {
+		u, now := stopped(t, p, "1.34/workers/w-3/kubelet")
+		for _, node := range []string{"w-1", "w-2"} {
+			u.leaves(node, "1.34/workers/"+node+"/kubeadm")
+		}
+		e := Evidence{Facts: &now, Failed: strings.Fields(tt.failed)}
+		w := wayOf(Ways(u, e, c), plan.ScopeNode)
+		if got := strings.Join(w.Nodes, " "); got != tt.want || w.Open() != (tt.want != "") {
+			t.Errorf("%q failed: %q go back (%s), want %q", tt.failed, got, w.Why, tt.want)
+		}
+		if !w.Open() {
+			continue
+		}
+		back, err := Rollback(u, e, w, c, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkBack(t, &back, u)
+		for _, id := range reopened(&back) {
+			if node := strings.Split(id, "/")[2]; !slices.Contains(w.Nodes, node) {
+				t.Errorf("%q failed: step %s no longer stands", tt.failed, id)
+			}
+		}
+		said := fmt.Sprint(back.Notices)
+		if (tt.stay == "") == strings.Contains(said, "stay ") || !strings.Contains(said, tt.stay) {
+			t.Errorf("%q failed: %s", tt.failed, said)
+		}
+	}
+}
+
+// leaves makes a lane one that stopped before a step.
+func (u Undone) leaves(node, before string) {
+	over := false
+	u.Plan.Steps(func(_ *plan.Hop, st *plan.Stage, s *plan.Step) bool {
+		if over = over || s.ID == before; over && s.Node == node && st.Name == plan.Workers {
+			delete(u.State.Steps, s.ID)
+		}
+		return true
+	})
+}
+
 // What was before a later hop is what the hop before it brought, and a worker's hop of
 // before may be several minors away.
 func TestWhatWasBeforeALaterHop(t *testing.T) {
