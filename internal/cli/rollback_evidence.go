@@ -59,9 +59,23 @@ func lookAtHop(ctx context.Context, s *session, r *runRecord, e *planner.Evidenc
 	if before.Version.Line() != hop.From.Line() {
 		return refuse("the API's schema was recorded when an API server of %s answered already: run %s began in the middle of the hop", before.Version, r.id)
 	}
+	return s.lookThrough(ctx, before, e)
+}
+
+// lookThrough makes what API servers of before would not keep part of the evidence. That
+// nothing tells closes this scope only: the restore of the data needs no API.
+func (s *session) lookThrough(ctx context.Context, before cluster.API, e *planner.Evidence) error {
 	s.sys.tell("Looking through every object for what %s does not keep...", before.Version)
-	e.Losses[plan.ScopeHop], err = s.roundTrip(ctx, before)
-	return err
+	losses, err := s.roundTrip(ctx, before)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		e.Refused[plan.ScopeHop] = fmt.Sprintf("objects could not be looked through for what %s does not keep: %v", before.Version, err)
+	default:
+		e.Losses[plan.ScopeHop] = losses
+	}
+	return nil
 }
 
 // recordedObjects names the objects that the run recorded before the hop that would be

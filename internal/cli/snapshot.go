@@ -75,7 +75,7 @@ func (s *session) saveSnapshot(ctx context.Context, limit, output string) error 
 			return &usageError{err: fmt.Errorf("--limit: %w", err), hint: "write a number and a unit, such as 512KiB or 50MiB"}
 		}
 	}
-	if err := s.mayReachEtcd(); err != nil {
+	if err := s.knowsMembers(); err != nil {
 		return err
 	}
 	id, err := s.api.Identity(ctx)
@@ -104,15 +104,15 @@ func (s *session) saveSnapshot(ctx context.Context, limit, output string) error 
 	return writeSaved(s.sys.out, m, store.Places, output)
 }
 
-// mayReachEtcd: members outside the control planes are not reached by this kup.
-func (s *session) mayReachEtcd() error {
-	if s.inv.Etcd.Topology == inventory.External {
-		return &usageError{
-			err:  fmt.Errorf("kup takes snapshots of stacked members, and etcd.topology is %s", s.inv.Etcd.Topology),
-			hint: "etcdctl snapshot save on one of the etcd hosts; kup snapshot verify FILE proves what it wrote",
-		}
+// knowsMembers wants some host of a member to ask.
+func (s *session) knowsMembers() error {
+	if len(s.members()) > 0 {
+		return nil
 	}
-	return nil
+	return &usageError{
+		err:  fmt.Errorf("no host of an etcd member is in the inventory (etcd.topology: %s)", s.inv.Etcd.Topology),
+		hint: "list the control planes, or, with an external etcd, its hosts with role: etcd, under nodes in kup.yaml",
+	}
 }
 
 func writeSaved(w io.Writer, m snapshot.Meta, places []snapshot.Place, output string) error {

@@ -42,7 +42,7 @@ kubelets that saw the lost cluster list everything anew instead of missing chang
 	f.StringVar(&d.Name, "name", "", "name of the member, for kubeadm the node's")
 	f.StringVar(&d.InitialCluster, "initial-cluster", "", "all members of the new cluster, as name=url with commas between")
 	f.StringSliceVar(&d.PeerURLs, "peer-urls", nil, "peer URLs of this member, as in --initial-cluster")
-	f.StringVar(&d.Token, "initial-cluster-token", "", "the same for all members, and other than the lost cluster's (default: made of the snapshot)")
+	f.StringVar(&d.Token, "initial-cluster-token", "", "the same for all members, and other than the lost cluster's (default: made of the snapshot; a second restore of the same one needs its own)")
 	f.Uint64Var(&d.RevisionBump, "bump-revision", safeBump, "how far the revision is raised")
 	f.BoolVar(&d.MarkCompacted, "mark-compacted", true, "mark the revisions before as compacted")
 	for _, name := range []string{"data-dir", "name", "initial-cluster", "peer-urls"} {
@@ -70,7 +70,7 @@ func runSnapshotRestore(ctx context.Context, sys *system, g *global, arg, identi
 
 // restoreInto makes the directory of a file that was verified.
 func restoreInto(ctx context.Context, out io.Writer, d etcd.DataDir, v snapshot.Verified, file string) error {
-	if d.Token == "" { // another snapshot, or a second restore of this one, must not join by chance
+	if d.Token == "" { // the same for every member, wherever its directory is made; another snapshot's must not join by chance
 		d.Token = fmt.Sprintf("kup-%.12s-%d", v.Proof.SHA256, d.RevisionBump)
 	}
 	if err := d.Restore(ctx, file); err != nil {

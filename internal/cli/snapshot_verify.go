@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/snapshot"
 )
@@ -80,8 +79,6 @@ func (s *session) membersToAsk(ctx context.Context, offline bool) (uid string, p
 		return "", snapshotProver{why: "--offline"}
 	case s.hosts == nil:
 		p.why = "there is no inventory that names their hosts"
-	case s.inv.Etcd.Topology == inventory.External:
-		p.why = "external members are not reached"
 	default:
 		if err := s.connectEtcd(ctx); err != nil {
 			p.why = oneLine(err.Error())

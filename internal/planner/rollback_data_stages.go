@@ -31,7 +31,7 @@ func (d *dataBuilder) prepare() []plan.Wave {
 }
 
 func (d *dataBuilder) prepareNode(n *nodeState) plan.Lane {
-	lane := d.bring(n, d.movedPackages(n.Name), d.imagesBack(n))
+	lane := d.bring(n, d.movedPackages(n.Name), d.imagesBack(n, d.etcdImage(n)))
 	runtime := reads(d.command(plan.Prepare, n.Name, "runtime", "runtime", []string{"crictl", "--runtime-endpoint", socketOf(n), "pods", "--quiet"}, shortTimeout))
 	runtime.WayBack = plan.WayBackNothing
 	runtime.Title = "ask the container runtime with crictl, which stops pods later"

@@ -256,7 +256,7 @@ func (r *rollback) prepareBack(lanes []openLane) []plan.Stage {
 		}
 		var wanted []string
 		if images {
-			wanted = r.imagesBack(n)
+			wanted = r.imagesBack(n, r.memberImage(n))
 		}
 		out = append(out, r.bring(n, packages, wanted))
 	}
@@ -279,14 +279,14 @@ func (r *rollback) bring(n *nodeState, packages, images []string) plan.Lane {
 	return lane
 }
 
-// imagesBack are what the node ran before the hop.
-func (r *rollback) imagesBack(n *nodeState) []string {
+// imagesBack are what the node ran before the hop, its member the given one.
+func (r *rollback) imagesBack(n *nodeState, etcd string) []string {
 	out := []string{r.images.KubeProxy, r.images.Pause}
 	if n.Role == cluster.ControlPlane {
 		out = append(slices.Clone(r.images.ControlPlane), out...)
 	}
 	if n.member {
-		out = append(out, r.etcdImage(n))
+		out = append(out, etcd)
 	}
 	return withSandbox(n, out)
 }

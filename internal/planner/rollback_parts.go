@@ -124,7 +124,7 @@ func (r *rollback) componentsBack(stage plan.StageName, n *nodeState, also ...st
 // that crossed to another minor goes back while the others agreed on none above its old.
 func (r *rollback) memberBack(stage plan.StageName, n *nodeState, crossed bool) plan.Lane {
 	old, raised := r.before[n.Name].etcd, r.before[n.Name].raised
-	image := r.etcdImage(n)
+	image := r.memberImage(n)
 	if raised.backup.Path != "" {
 		old = raised.to
 	}
@@ -155,17 +155,24 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState, crossed bool) 
 	return append(lane, r.aroundRestart(stage, n, "", before, inner)...)
 }
 
-// etcdImage is the image that the member had: of the node's own pod where it was seen.
+// etcdImage is the image that the member ran when the hop began, and took the hop's
+// snapshot with: of the node's own pod where it was seen.
 func (r *rollback) etcdImage(n *nodeState) string {
-	if raised := r.before[n.Name].raised; raised.backup.Path != "" {
-		return raised.image
-	}
 	if was := r.undone.Plan.Facts.Node(n.Name); was != nil {
 		if pod := was.Static("etcd"); pod != nil && pod.Version == r.before[n.Name].etcd && pod.Image != "" {
 			return pod.Image
 		}
 	}
 	return r.images.Etcd
+}
+
+// memberImage is the image that the member goes back to on its own data: what the hop
+// raised it to, where it did.
+func (r *rollback) memberImage(n *nodeState) string {
+	if raised := r.before[n.Name].raised; raised.backup.Path != "" {
+		return raised.image
+	}
+	return r.etcdImage(n)
 }
 
 func (r *rollback) memberHealthy(node string) bool {

@@ -206,6 +206,15 @@ func TestEtcdSwapRefuses(t *testing.T) {
 	if calls := l.calls(); strings.Contains(calls, "systemctl stop") {
 		t.Errorf("stopped without room for the copy:\n%s", calls)
 	}
+
+	l = newEtcdLab(t)
+	if err := os.Rename(l.path("data/member"), l.path("member")); err != nil {
+		t.Fatal(err)
+	}
+	l.refuses(l.swap(), 72, l.path("data")+" holds no member's data")
+	if calls := l.calls(); strings.Contains(calls, "systemctl stop") {
+		t.Errorf("stopped with its data elsewhere:\n%s", calls)
+	}
 }
 
 func TestEtcdReturn(t *testing.T) {
