@@ -79,8 +79,10 @@ func (c *crash) kills() []kill {
 
 // killAndResume applies the plan, killing kup wherever it should die.
 func (c *crash) killAndResume(ctx context.Context, _ *traffic) error {
-	var err error
-	c.applied, err = c.strikeAll(ctx, c.kills(), killable{"kup apply", c.applyArgs()}, killable{"kup apply --resume", resumeArgs(c.lab.Inventory())})
+	runs, err := c.strikeAll(ctx, c.kills(), killable{"kup apply", c.applyArgs()}, killable{"kup apply --resume", resumeArgs(c.lab.Inventory())})
+	if len(runs) > 0 {
+		c.applied = runs[len(runs)-1]
+	}
 	return err
 }
 
@@ -91,25 +93,27 @@ type killable struct {
 }
 
 // strikeAll has kup do its work and kills it wherever it should die; each time it is then
-// started again.
-func (c *crash) strikeAll(ctx context.Context, kills []kill, first, again killable) (outcome, error) {
+// started again. It gives how each of them ended.
+func (c *crash) strikeAll(ctx context.Context, kills []kill, first, again killable) (runs []outcome, err error) {
 	p, err := c.start(ctx, first)
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
 	for _, k := range kills {
 		struck, err := c.strike(ctx, p, k)
 		if err != nil {
-			return outcome{}, errors.Join(err, p.kill())
+			return runs, errors.Join(err, p.kill())
 		}
 		if !struck {
 			continue
 		}
+		runs = append(runs, p.outcome)
 		if p, err = c.start(ctx, again); err != nil {
-			return outcome{}, err
+			return runs, err
 		}
 	}
-	return p.wait()
+	last, err := p.wait()
+	return append(runs, last), err
 }
 
 func (c *crash) start(ctx context.Context, k killable) (*process, error) {

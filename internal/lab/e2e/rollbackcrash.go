@@ -1,12 +1,17 @@
 package e2e
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // runRollbackCrash is rollback-hop-keep with kup killed on the way back.
 func runRollbackCrash(ctx context.Context, e *env) error {
 	b := newHopBack(e)
 	c := newCrash(b.hop)
-	b.roll = func(ctx context.Context) (outcome, error) { return c.rollAndResume(ctx, b.rollbackArgs()) }
+	b.roll = func(ctx context.Context) (outcome, error) {
+		return c.rollAndResume(ctx, b.rollbackArgs(), c.killsBack())
+	}
 	b.more = func(context.Context) error {
 		c.tellKills("kup rollback", c.killsBack())
 		return nil
@@ -41,8 +46,22 @@ func (c *crash) killsBack() []kill {
 }
 
 // rollAndResume rolls back, killing kup wherever it should die; kup rollback goes on
-// with what it finds unfinished.
-func (c *crash) rollAndResume(ctx context.Context, args []string) (outcome, error) {
+// with what it finds unfinished. How the last one ended is given with what all of them
+// printed: only the first shows the plan.
+func (c *crash) rollAndResume(ctx context.Context, args []string, kills []kill) (outcome, error) {
 	again := []string{"rollback", "-f", c.lab.Inventory(), "--yes"}
-	return c.strikeAll(ctx, c.killsBack(), killable{"kup rollback", args}, killable{"kup rollback, again", again})
+	runs, err := c.strikeAll(ctx, kills, killable{"kup rollback", args}, killable{"kup rollback, again", again})
+	var all outcome
+	for _, o := range runs {
+		all = all.before(o)
+	}
+	return all, err
+}
+
+// before is how a later kup ended, with what this one printed before it.
+func (o outcome) before(later outcome) outcome {
+	later.stdout = slices.Concat(o.stdout, later.stdout)
+	later.stderr = slices.Concat(o.stderr, later.stderr)
+	later.took += o.took
+	return later
 }
