@@ -12,6 +12,7 @@ import (
 
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // resume goes on with the run of the cluster that was last gone on with, whichever
@@ -71,12 +72,12 @@ func (s *session) goOn(ctx, looking context.Context, r *runRecord, yes bool, bef
 	return s.sameCluster(looking, r.plan)
 }
 
-// resumable gives the upgrade to go on with: the last run, or the one that a finished
-// rollback left to be gone on with.
+// resumable gives the upgrade to go on with: the last run, or the one that a rollback
+// left to be gone on with, because it is finished or has not taken anything back yet.
 func (s *session) resumable(ctx context.Context, last *runRecord) (*runRecord, error) {
 	r := last
 	if id := last.undoes(); id != "" {
-		if !last.over() {
+		if !last.over() && !last.idle() {
 			return nil, &usageError{
 				err:  fmt.Errorf("rollback %s of run %s is unfinished: %s", last.id, id, last.standing()),
 				hint: "kup rollback goes on with it",
@@ -92,6 +93,17 @@ func (s *session) resumable(ctx context.Context, last *runRecord) (*runRecord, e
 		return nil, &usageError{err: fmt.Errorf("run %s was rolled back as a whole by run %s, so there is nothing to go on with", r.id, by), hint: "plan anew: kup plan"}
 	}
 	return r, nil
+}
+
+// idle tells of a rollback of single nodes that has not changed anything: what it found
+// when it was to begin may forbid it for good, and the way up is open as it was.
+func (r *runRecord) idle() bool {
+	if r.plan.Rollback.Scope != plan.ScopeNode {
+		return false
+	}
+	return !begunAny(r, func(s *plan.Step) bool {
+		return s.Kind == plan.KindReopen || (s.Mutates && s.Kind != plan.KindMoveLeader)
+	})
 }
 
 // findLast gives the run of the cluster that was last gone on with. Where the API does not

@@ -52,7 +52,8 @@ data says what, by namespace, kind and name, and needs --accept-data-loss.
 
 Exit status 5 when it is rolled back, 4 when it stopped on the way: kup rollback goes on.
 An unfinished rollback is gone on with, whatever is asked for; only --scope data may take
-its place. One that restores an encrypted snapshot needs --identity again, until the
+its place. What one that restores data would lose more by then is listed and must be
+accepted too. One that restores an encrypted snapshot needs --identity again, until the
 members' nodes have it.`,
 		Example: `  kup rollback
   kup rollback --node w-3
@@ -65,7 +66,7 @@ members' nodes have it.`,
 	f := c.Flags()
 	f.StringVar(&o.scope, "scope", scopeAuto, "how far: auto, node, hop or data")
 	f.StringArrayVar(&o.nodes, "node", nil, "take this node back, though its steps ended (may be repeated; scope node)")
-	f.BoolVar(&o.losses, "accept-data-loss", false, "accept that what the plan lists is lost")
+	f.BoolVar(&o.losses, "accept-data-loss", false, "accept that what the plan lists is lost, and of a rollback that is gone on with also what became more since")
 	f.StringVar(&o.identity, "identity", "", "file with the age identity that opens an encrypted snapshot (scope data)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
 	f.BoolVar(&o.notices, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")

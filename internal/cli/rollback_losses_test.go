@@ -201,3 +201,33 @@ func TestControllerOf(t *testing.T) {
 		}
 	}
 }
+
+// A rollback of nodes that has taken nothing back does not keep the upgrade from going on.
+func TestAnIdleRollback(t *testing.T) {
+	for name, tc := range map[string]struct {
+		scope plan.Scope
+		begun []string
+		want  bool
+	}{
+		"nothing begun":            {plan.ScopeNode, nil, true},
+		"images, and the leader":   {plan.ScopeNode, []string{"images", "leader"}, true},
+		"a member's files":         {plan.ScopeNode, []string{"images", "leader", "files"}, false},
+		"a node takes pods again":  {plan.ScopeNode, []string{"uncordon"}, false},
+		"steps are being reopened": {plan.ScopeNode, []string{"reopen"}, false},
+		"a whole hop":              {plan.ScopeHop, nil, false},
+	} {
+		r := &runRecord{state: journal.State{Steps: map[string]journal.StepState{}}, plan: &plan.Plan{
+			Rollback: &plan.Rollback{Scope: tc.scope},
+			Hops: []plan.Hop{{Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{{
+				{ID: "images", Kind: plan.KindImages}, {ID: "leader", Kind: plan.KindMoveLeader, Mutates: true},
+				{ID: "files", Kind: plan.KindFiles, Mutates: true}, {ID: "uncordon", Kind: plan.KindUncordon, Mutates: true}, {ID: "reopen", Kind: plan.KindReopen},
+			}}}}}}}},
+		}}
+		for _, id := range tc.begun {
+			r.state.Steps[id] = journal.StepState{Attempt: 1, Outcome: journal.Done}
+		}
+		if got := r.idle(); got != tc.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

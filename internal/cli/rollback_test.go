@@ -133,6 +133,7 @@ func TestAfterARollback(t *testing.T) {
 		resume, undone string // parts of what is said; empty: the run goes on
 		hint           string
 	}{
+		"not begun":        {[]journal.Record{begun, over}, nil, "", "", ""},
 		"unfinished":       {[]journal.Record{begun, over}, []journal.Record{backBegun}, "is unfinished", "", "kup rollback"},
 		"of a node":        {[]journal.Record{begun, over, reopened}, []journal.Record{backBegun, backOver}, "", "", ""},
 		"of the whole hop": {[]journal.Record{begun, over, whole}, []journal.Record{backBegun, backOver}, "was rolled back as a whole", "was rolled back as a whole", "kup plan"},

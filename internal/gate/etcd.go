@@ -173,7 +173,7 @@ func (d *Deps) etcdAgreed(node string, back cluster.Version) check {
 		if err != nil {
 			return cannotTell("etcd's members: %v", err)
 		}
-		const instead = "; bring it up at the newer etcd, where it is, or restore the hop's snapshot: kup rollback --scope data"
+		const instead = "; mend it there and go on with the upgrade: kup apply --resume; or restore the hop's snapshot: kup rollback --scope data"
 		agreed := cluster.EtcdAgreed(members)
 		switch {
 		case back.Line().Less(agreed.Line()):
