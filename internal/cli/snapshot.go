@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/snapshot"
+	"github.com/kup-project/kup/internal/step"
 )
 
 func newSnapshot(sys *system, g *global) *cobra.Command {
@@ -49,14 +50,6 @@ are kept; those that runs took are not counted and stay.`,
 	return c
 }
 
-// textOrJSON refuses other outputs.
-func textOrJSON(output string) error {
-	if output != "text" && output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
-	}
-	return nil
-}
-
 // savedSnapshot is what save prints.
 type savedSnapshot struct {
 	Format int           `json:"format"`
@@ -65,15 +58,14 @@ type savedSnapshot struct {
 }
 
 func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output string) error {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
-	s, err := openSession(ctx, sys, g, true)
-	if s != nil {
-		defer s.close()
-	}
+	return inSession(ctx, sys, g, true, func(ctx context.Context, s *session) error { return s.saveSnapshot(ctx, limit, output) })
+}
+
+func (s *session) saveSnapshot(ctx context.Context, limit, output string) error {
+	err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,28 +92,16 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 	progress, end := s.progress()
 	note := func(text string) { progress.Event(engine.Event{At: time.Now(), Kind: engine.StepNote, Text: text}) }
 	store.Note = note
-	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: everySoOften(note)}
+	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: step.Reading(note)}
 	m, err := store.Save(ctx, s.snapshotSource(int64(bytesPerSecond)), s.rehearser(), order)
 	end()
 	if err != nil {
 		return err
 	}
 	if err := store.Prune(ctx, snapshot.ByHand, s.inv.Snapshots.Keep, order.ID, nil); err != nil {
-		sys.tell("kup: old snapshots were not all removed: %v", err)
+		s.sys.tell("kup: old snapshots were not all removed: %v", err)
 	}
-	return writeSaved(sys.out, m, store.Places, output)
-}
-
-// everySoOften tells of every further 64 MiB; fewer than before: it is read again.
-func everySoOften(note func(string)) func(int64) {
-	const every = 64 << 20
-	var said int64
-	return func(bytes int64) {
-		if bytes < said || bytes-said >= every {
-			said = bytes
-			note(fmt.Sprintf("%d MiB read", bytes>>20))
-		}
-	}
+	return writeSaved(s.sys.out, m, store.Places, output)
 }
 
 // knowsMembers wants some host of a member to ask.

@@ -120,8 +120,9 @@ func (r *rollback) componentsBack(stage plan.StageName, n *nodeState, also ...st
 }
 
 // memberBack takes an etcd member back to its binary of before, on its own data. Data
-// that are not the others' any more are left behind: the member joins again, empty.
-func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
+// that are not the others' any more are left behind: the member joins again, empty. One
+// that crossed to another minor goes back while the others agreed on none above its old.
+func (r *rollback) memberBack(stage plan.StageName, n *nodeState, crossed bool) plan.Lane {
 	old, raised := r.before[n.Name].etcd, r.before[n.Name].raised
 	image := r.memberImage(n)
 	if raised.backup.Path != "" {
@@ -133,6 +134,9 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 		lane = append(lane, r.moveLeader(stage, n, ""))
 	}
 	before := r.othersReady(n)
+	if crossed {
+		before = append(before, agreedBelow(n.Name, old, r.hop.Etcd)...)
+	}
 	back := r.filesBack(stage, n, "etcd", "etcd-back", fmt.Sprintf("etcd's manifest, of %s", old), append(r.certificateFiles(n, true), manifests+"etcd.yaml"))
 	if raised.backup.Path != "" {
 		back.Args["archive"], back.Args["digest"] = raised.backup.Path, raised.backup.Digest
@@ -331,44 +335,6 @@ func certificatePaths(name string) []string {
 		file = pki + "etcd/" + rest
 	}
 	return []string{file + ".crt", file + ".key"}
-}
-
-// workerWaves is one wave for each pool, as wide as the pool's budget. A node for
-// which lane gives nothing is left alone.
-func (r *rollback) workerWaves(lane func(*nodeState) plan.Lane) []plan.Wave {
-	names, pools := r.state.pools()
-	var waves []plan.Wave
-	for _, name := range names {
-		var lanes []plan.Lane
-		for _, n := range pools[name] {
-			if l := lane(n); len(l) > 0 {
-				lanes = append(lanes, l)
-			}
-		}
-		if len(lanes) > 0 {
-			width := min(r.policy.pool(name).MaxUnavailable.of(len(pools[name])), len(lanes))
-			waves = append(waves, plan.Wave{Parallel: width, Lanes: lanes})
-		}
-	}
-	return waves
-}
-
-// one is a wave of lanes that go one at a time; none where there are no lanes.
-func one(lanes ...plan.Lane) []plan.Wave {
-	lanes = slices.DeleteFunc(lanes, func(l plan.Lane) bool { return len(l) == 0 })
-	if len(lanes) == 0 {
-		return nil
-	}
-	return []plan.Wave{{Parallel: 1, Lanes: lanes}}
-}
-
-// staged gives a stage, none where there are no waves.
-func staged(name plan.StageName, waves ...[]plan.Wave) []plan.Stage {
-	all := slices.Concat(waves...)
-	if len(all) == 0 {
-		return nil
-	}
-	return []plan.Stage{{Name: name, Waves: all}}
 }
 
 // reopen records in the run that is taken back what no longer stands: those steps, or,

@@ -13,8 +13,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kup-project/kup/internal/cli"
 	"github.com/kup-project/kup/internal/engine"
@@ -195,15 +193,7 @@ func appendInventory(t *testing.T, c *hollow.Cluster, text string) {
 // clusterConfiguration is kubeadm's, as the API has it.
 func clusterConfiguration(t *testing.T, c *hollow.Cluster) string {
 	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir(), "kubeconfig"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := client.CoreV1().ConfigMaps("kube-system").Get(t.Context(), "kubeadm-config", metav1.GetOptions{})
+	m, err := client(t, c).CoreV1().ConfigMaps("kube-system").Get(t.Context(), "kubeadm-config", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
