@@ -121,7 +121,8 @@ func TestWhatCannotBeLookedThroughClosesTheHopOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{api: api}
+	sys, _, _ := testSystem(nil)
+	s := &session{sys: sys, api: api}
 	e := planner.Evidence{Refused: map[plan.Scope]string{}, Losses: map[plan.Scope][]plan.Loss{}}
 	if err := s.lookThrough(t.Context(), cluster.API{}, &e); err != nil || e.Refused[plan.ScopeHop] == "" {
 		t.Errorf("refused %v, %v", e.Refused, err)
