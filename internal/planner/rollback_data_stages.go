@@ -41,7 +41,7 @@ func (d *dataBuilder) prepareNode(n *nodeState) plan.Lane {
 	if moved := d.movedPackages(n.Name); len(moved) > 0 {
 		lane = d.fetchBack(plan.Prepare, n, moved...)
 	}
-	images := d.imagesBack(n)
+	images := d.imagesBack(n, d.etcdImageBefore(n))
 	lane = append(lane, d.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
 	runtime := reads(d.command(plan.Prepare, n.Name, "runtime", "runtime", []string{"crictl", "--runtime-endpoint", socketOf(n), "pods", "--quiet"}, shortTimeout))
 	runtime.WayBack = plan.WayBackNothing
@@ -72,7 +72,7 @@ func socketOf(n *nodeState) string {
 func (d *dataBuilder) programs(n *nodeState) map[string]string {
 	version := d.before[n.Name].etcd.Bare()
 	return map[string]string{
-		"version": version, "image": d.etcdImage(n), "socket": n.CRISocket,
+		"version": version, "image": d.etcdImageBefore(n), "socket": n.CRISocket,
 		"programs": path.Join(onHosts, d.undone.Run, "etcd-"+version),
 	}
 }

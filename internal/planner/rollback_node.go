@@ -260,7 +260,7 @@ func (r *rollback) prepareBack(lanes []openLane) []plan.Stage {
 			lane = r.fetchBack(plan.Prepare, n, packages...)
 		}
 		if images {
-			wanted := r.imagesBack(n)
+			wanted := r.imagesBack(n, r.etcdImage(n))
 			lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(wanted)), wanted))
 		}
 		if len(lane) > 0 {
@@ -274,14 +274,14 @@ func (r *rollback) prepareBack(lanes []openLane) []plan.Stage {
 	return staged(plan.Prepare, waves)
 }
 
-// imagesBack are what the node ran before the hop.
-func (r *rollback) imagesBack(n *nodeState) []string {
+// imagesBack are what the node ran before the hop; etcd is its member's, if it has one.
+func (r *rollback) imagesBack(n *nodeState, etcd string) []string {
 	out := []string{r.images.KubeProxy, r.images.Pause}
 	if n.Role == cluster.ControlPlane {
 		out = append(slices.Clone(r.images.ControlPlane), out...)
 	}
 	if n.member {
-		out = append(out, r.etcdImage(n))
+		out = append(out, etcd)
 	}
 	return withSandbox(n, out)
 }

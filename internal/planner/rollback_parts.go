@@ -151,11 +151,18 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 	return append(lane, r.aroundRestart(stage, n, "", before, inner)...)
 }
 
-// etcdImage is the image that the member had: of the node's own pod where it was seen.
+// etcdImage is what a member in the hop's turn goes back to: the image that the hop raised
+// it to before, or else that of before the hop.
 func (r *rollback) etcdImage(n *nodeState) string {
 	if raised := r.before[n.Name].raised; raised.backup.Path != "" {
 		return raised.image
 	}
+	return r.etcdImageBefore(n)
+}
+
+// etcdImageBefore is the image that the member had when the hop began: of the node's own
+// pod where it was seen.
+func (r *rollback) etcdImageBefore(n *nodeState) string {
 	if was := r.undone.Plan.Facts.Node(n.Name); was != nil {
 		if pod := was.Static("etcd"); pod != nil && pod.Version == r.before[n.Name].etcd && pod.Image != "" {
 			return pod.Image
