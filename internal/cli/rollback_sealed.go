@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -22,7 +21,7 @@ type plainCopy struct {
 }
 
 // open gives the plain file of a copy that is encrypted; nothing of that copy is read.
-func (p *plainCopy) open(from step.Copy) (io.ReadCloser, error) {
+func (p *plainCopy) open(from step.Copy) (*os.File, error) {
 	if p == nil {
 		return nil, fmt.Errorf("%s is encrypted, and no identity was given that opens it", from)
 	}

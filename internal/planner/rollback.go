@@ -203,7 +203,8 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	if r.etcd.IsZero() {
 		_, r.etcd, _ = minor.Etcd(hop.From)
 	}
-	r.images = minor.Images(hop.From, facts.Kubeadm.ImageRepository, facts.Kubeadm.EtcdImageTag)
+	// By now the tag may be the one that the hop sets while it raises etcd.
+	r.images = minor.Images(hop.From, facts.Kubeadm.ImageRepository, u.Plan.Facts.Kubeadm.EtcdImageTag)
 	return r, true
 }
 
