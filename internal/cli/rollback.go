@@ -117,7 +117,7 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	if last.undoes() != "" && !last.over() && !o.replaces(last) {
+	if last.undoes() != "" && last.unfinished() && !o.replaces(last) {
 		return s.goOnBack(ctx, looking, last, o, apiErr)
 	}
 	u, err := s.undoable(looking, last)
