@@ -9,9 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
-	"path/filepath"
 
 	"github.com/kup-project/kup/internal/lab/hollow"
 )
@@ -25,14 +22,7 @@ func TestRollbackOfAHop(t *testing.T) {
 		t.Fatal(err)
 	}
 	kup(t, c, 0, "apply", "--to", "v1.35", "--yes", "--accept-notices")
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir(), "kubeconfig"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := client(t, c)
 	ctx := t.Context()
 	since, err := client.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "since"}, Data: map[string]string{"a": "b"}}, metav1.CreateOptions{})
 	if err != nil {
