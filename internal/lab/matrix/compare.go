@@ -37,7 +37,7 @@ func mayRepeat(command string) bool {
 // compare says how a disturbed upgrade differs from the undisturbed one.
 func compare(want, got *outcome) []string {
 	out := differences(want.facts, got.facts)
-	out = append(out, counted("given", commands(want.mutations), commands(got.mutations))...)
+	out = append(out, counted("given", commands(want.given()), commands(got.given()))...)
 	out = append(out, evictedTwice(got)...)
 	if len(want.artefacts) != len(got.artefacts) {
 		out = append(out, fmt.Sprintf("%d artefacts, not %d", len(got.artefacts), len(want.artefacts)))
@@ -100,6 +100,12 @@ func flat(v any) map[string]string {
 	return out
 }
 
+// given is what was done to the hosts, but for what runs did that were begun anew: they
+// had changed nothing, and only looked and fetched.
+func (o *outcome) given() []hollow.Mutation {
+	return slices.DeleteFunc(slices.Clone(o.mutations), func(m hollow.Mutation) bool { return m.Run != "" && m.Run != o.run })
+}
+
 // commands counts what was done to the hosts.
 func commands(log []hollow.Mutation) map[string]int {
 	out := map[string]int{}
@@ -110,10 +116,13 @@ func commands(log []hollow.Mutation) map[string]int {
 }
 
 // where a command was given. A restore is rehearsed beside a member that does not lead,
-// and each copy of a cluster elects its own leader.
+// and each copy of a cluster elects its own leader and places its own pods.
 func where(m hollow.Mutation) string {
-	if content.MatchString(strings.Join(m.Argv, " ")) {
+	switch line := strings.Join(m.Argv, " "); {
+	case content.MatchString(line):
 		return "beside a follower"
+	case stopsPod.MatchString(line):
+		return "where a pod runs"
 	}
 	return m.Host
 }
@@ -137,11 +146,12 @@ func counted(verb string, want, got map[string]int) []string {
 // (its digest, revision, keys and hash), what any other file does, the uids of objects,
 // and the addresses of a copy of a cluster.
 var (
-	runName   = regexp.MustCompile(`\b\d{8}-\d{6}-[0-9a-f]{6}\b`)
+	runName   = regexp.MustCompile(`\b\d{8}-\d{6}-[0-9a-f]{6}(-\d{10})?\b`) // in etcd's token with a time
 	temporary = regexp.MustCompile(`/tmp/[^ ]*`)
 	content   = regexp.MustCompile(`(/etcd-[0-9.]+\.db) [0-9a-f]{64}( -?[0-9]+)+`)
 	digests   = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
 	uid       = regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
+	stopsPod  = regexp.MustCompile(`^crictl .*\bstopp? `)
 	network   = regexp.MustCompile(`\b127\.77\.\d+\.`)
 )
 
@@ -156,7 +166,7 @@ func steady(argv []string) string {
 	line = digests.ReplaceAllString(line, "DIGEST")
 	line = uid.ReplaceAllString(line, "UID")
 	line = network.ReplaceAllString(line, "NETWORK.")
-	return temporary.ReplaceAllString(line, "/tmp/…")
+	return strings.ReplaceAll(temporary.ReplaceAllString(line, "/tmp/…"), "\n", " ")
 }
 
 // evictedTwice are the pods whose eviction was granted more than once in one

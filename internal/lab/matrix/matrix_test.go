@@ -89,6 +89,26 @@ func TestUnderWay(t *testing.T) {
 	}
 }
 
+// Which node a pod runs on is the scheduler's business; how many are stopped is not. What
+// a run did that was begun anew is not held against the last one.
+func TestGiven(t *testing.T) {
+	stop := func(host, uid string) hollow.Mutation {
+		return hollow.Mutation{Host: host, Argv: []string{"crictl", "--timeout", "2m", "stopp", "s-" + uid + "-11b3-4e6f-a3a2-f4bb2c6ac0d1"}}
+	}
+	fetch := func(run string) hollow.Mutation {
+		return hollow.Mutation{Host: "cp-1", Argv: []string{"sh", "-euc", "fetch"}, Run: run}
+	}
+	want := &outcome{run: "a", facts: &hollow.Facts{}, mutations: []hollow.Mutation{fetch("a"), stop("cp-1", "03bd8bcd"), stop("cp-2", "13bd8bcd")}}
+	got := &outcome{run: "c", facts: &hollow.Facts{}, mutations: []hollow.Mutation{fetch("b"), fetch("c"), stop("cp-3", "23bd8bcd"), stop("cp-1", "33bd8bcd")}}
+	if found := compare(want, got); len(found) != 0 {
+		t.Errorf("%q: want no difference", found)
+	}
+	got.mutations = append(got.mutations, fetch("c"), stop("cp-3", "43bd8bcd"))
+	if found := compare(want, got); len(found) != 2 {
+		t.Errorf("%q: want the second fetch and the third stop", found)
+	}
+}
+
 // A rollback that was begun anew, because it had changed nothing yet, is the last one.
 func TestJournalOfTheMove(t *testing.T) {
 	dir := t.TempDir()
@@ -225,6 +245,12 @@ func TestSteady(t *testing.T) {
 	}
 	if d := script("a\nc\n", "1", "03bd8bcd-11b3-4e6f-a3a2-f4bb2c6ac0d1", strings.Repeat("01", 32)); c == d {
 		t.Errorf("another script is %q too", d)
+	}
+	token := func(suffix string) string {
+		return steady([]string{"etcdutl", "--initial-cluster-token", "kup-20261122-124512-0a1b2c-" + suffix, "a\nb"})
+	}
+	if token("1795360208") != token("1795360309") || strings.Contains(token("1795360208"), "\n") {
+		t.Errorf("%q, then %q", token("1795360208"), token("1795360309"))
 	}
 	on := func(host string, argv ...string) hollow.Mutation { return hollow.Mutation{Host: host, Argv: argv} }
 	run := "20261122-124512-0a1b2c"
