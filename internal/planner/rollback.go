@@ -136,7 +136,7 @@ func Rollback(u Undone, e Evidence, w Way, c *catalog.Catalog, p Policy) (plan.P
 	out := plan.Plan{
 		Format: plan.Format, CreatedAt: p.Now.UTC().Round(0), KupVersion: p.KupVersion,
 		CatalogDigest: c.Digest(), InventoryDigest: p.InventoryDigest, Facts: *r.facts, Accepted: p.Accepted,
-		Hops:     []plan.Hop{{From: r.from, To: r.to, Etcd: r.etcd, Stages: stages}},
+		Hops:     []plan.Hop{{From: r.from, To: r.to, Etcd: r.etcdAfterwards(w.Scope), Stages: stages}},
 		Rollback: &plan.Rollback{Run: u.Run, Plan: u.Plan.ID, Scope: w.Scope, Nodes: w.Nodes, Losses: e.Losses[w.Scope]},
 	}
 	for _, s := range known[:at] {

@@ -310,6 +310,16 @@ func (r *rollback) addonImage(name, brought string) string {
 	return brought
 }
 
+// etcdAfterwards is the version of etcd that a way back ends with: in scope hop etcd
+// stays as it is.
+func (r *rollback) etcdAfterwards(scope plan.Scope) cluster.Version {
+	members := r.facts.Etcd.Members
+	if scope != plan.ScopeHop || len(members) == 0 {
+		return r.etcd
+	}
+	return slices.MinFunc(members, func(a, b cluster.Member) int { return a.Version.Compare(b.Version) }).Version
+}
+
 // tellHop says what nobody may learn afterwards.
 func (r *rollback) tellHop() {
 	r.notice(false, "not supported upstream: Kubernetes has no way to take a control plane back to an older minor; %s goes back to %s, etcd and everything written since stay; every object was compared with what %s reads", r.from, r.to, r.to)

@@ -218,3 +218,16 @@ func FuzzRollbackOfAHop(f *testing.F) {
 		takeHopBack(t, u, e, c, policy)
 	})
 }
+
+// Etcd stays when a hop goes back: the plan says the version that it stays at.
+func TestEtcdOfAHopThatGoesBack(t *testing.T) {
+	c := load(t)
+	u, e, policy := stoppedHop(t, c, topology{3, 2, "v1.34.4", "v3.6.5"}, nil, "")
+	stays := cluster.MustParseVersion("v3.6.6")
+	for i := range e.Facts.Etcd.Members {
+		e.Facts.Etcd.Members[i].Version = stays
+	}
+	if back := takeHopBack(t, u, e, c, policy); back.Hops[0].Etcd != stays {
+		t.Errorf("etcd %s, which stays at %s", back.Hops[0].Etcd, stays)
+	}
+}

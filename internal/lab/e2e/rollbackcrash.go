@@ -3,13 +3,16 @@ package e2e
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // runRollbackCrash is rollback-hop-keep with kup killed on the way back.
 func runRollbackCrash(ctx context.Context, e *env) error {
 	b := newHopBack(e)
 	c := &crash{hop: b.hop, rows: [][]string{{"kup was killed in the middle of", "step", "seen just before", "seen just after"}}}
-	b.roll = func(ctx context.Context) (outcome, error) { return c.rollAndResume(ctx, b.rollbackArgs()) }
+	b.roll = func(ctx context.Context) (outcome, error) {
+		return c.rollAndResume(ctx, b.rollbackArgs(), c.killsBack())
+	}
 	b.more = func(context.Context) error {
 		c.printTable("kup rollback killed (SIGKILL), and resumed each time", c.rows)
 		c.sum("kup was killed", "%d times of %d", c.dead, len(c.killsBack()))
@@ -45,23 +48,35 @@ func (c *crash) killsBack() []kill {
 }
 
 // rollAndResume rolls back, killing kup wherever it should die; kup rollback goes on
-// with what it finds unfinished.
-func (c *crash) rollAndResume(ctx context.Context, args []string) (outcome, error) {
+// with what it finds unfinished. How the last one ended is given with what all of them
+// printed: only the first shows the plan.
+func (c *crash) rollAndResume(ctx context.Context, args []string, kills []kill) (outcome, error) {
+	var all outcome
 	p, err := c.kup.start(ctx, prefixed(c.out, "kup rollback | "), args...)
 	if err != nil {
-		return outcome{}, err
+		return all, err
 	}
-	for _, k := range c.killsBack() {
+	for _, k := range kills {
 		struck, err := c.strike(ctx, p, k)
 		if err != nil {
-			return outcome{}, errors.Join(err, p.kill())
+			return all, errors.Join(err, p.kill())
 		}
 		if !struck {
 			continue
 		}
+		all = all.before(p.outcome)
 		if p, err = c.kup.start(ctx, prefixed(c.out, "kup rollback, again | "), "rollback", "-f", c.lab.Inventory(), "--yes"); err != nil {
-			return outcome{}, err
+			return all, err
 		}
 	}
-	return p.wait()
+	last, err := p.wait()
+	return all.before(last), err
+}
+
+// before is how a later kup ended, with what this one printed before it.
+func (o outcome) before(later outcome) outcome {
+	later.stdout = slices.Concat(o.stdout, later.stdout)
+	later.stderr = slices.Concat(o.stderr, later.stderr)
+	later.took += o.took
+	return later
 }

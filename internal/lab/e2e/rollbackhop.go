@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,8 +14,6 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kup-project/kup/internal/lab/node"
 )
 
 // hopBack is a complete hop that goes back while traffic runs.
@@ -26,6 +23,8 @@ type hopBack struct {
 	roll func(context.Context) (outcome, error)
 	// configs are what kubeadm's objects said before the hop.
 	configs map[string]string
+	// files are the digests of nodes' files before the hop, by node and file.
+	files   map[string]map[string]string
 	hopped  map[string]hostFacts // after the hop
 	written *Snapshot            // after what was written meanwhile
 	turns   []string             // in which things went back, as the API told
@@ -70,13 +69,16 @@ func (b *hopBack) thereAndBack(ctx context.Context, t *traffic) error {
 	if b.configs, err = b.kubeadmObjects(ctx); err != nil {
 		return err
 	}
+	if b.files, err = b.nodeFiles(ctx); err != nil {
+		return err
+	}
 	if err := b.applyOnce(ctx, t); err != nil || b.applied.code != exitDone {
 		return err
 	}
 	if err := b.settled(ctx, settleTimeout); err != nil {
 		return fmt.Errorf("after the hop: %w", err)
 	}
-	if b.hopped, err = b.askHosts(ctx); err != nil {
+	if err := b.judgeHopped(ctx); err != nil {
 		return err
 	}
 	if err := b.writeMeanwhile(ctx); err != nil {
@@ -97,16 +99,10 @@ func (b *hopBack) thereAndBack(ctx context.Context, t *traffic) error {
 	return err
 }
 
-// kubeadmObjects are the objects that a hop changes, by what they say.
+// kubeadmObjects are the objects that a hop changes, by what they say: the add-ons are
+// read before the configurations.
 func (b *hopBack) kubeadmObjects(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
-	for _, name := range []string{"kubeadm-config", "kubelet-config", "coredns", "kube-proxy"} {
-		m, err := b.client.CoreV1().ConfigMaps(systemNamespace).Get(ctx, name, metav1.GetOptions{})
-		if err != nil {
-			return nil, err
-		}
-		out["ConfigMap "+name] = fmt.Sprint(m.Data)
-	}
 	proxy, err := b.client.AppsV1().DaemonSets(systemNamespace).Get(ctx, "kube-proxy", metav1.GetOptions{})
 	if err != nil {
 		return nil, err
@@ -121,6 +117,13 @@ func (b *hopBack) kubeadmObjects(ctx context.Context) (map[string]string, error)
 			return nil, err
 		}
 		out[name] = string(raw)
+	}
+	for _, name := range []string{"kube-proxy", "coredns", "kubelet-config", "kubeadm-config"} {
+		m, err := b.client.CoreV1().ConfigMaps(systemNamespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		out["ConfigMap "+name] = fmt.Sprint(m.Data)
 	}
 	return out, nil
 }
@@ -211,9 +214,11 @@ func (b *hopBack) watchTurns(ctx context.Context) []string {
 	}
 }
 
-// versionsNow are what a rollback takes back, as the API tells of it.
+// versionsNow are what a rollback takes back, as the API tells of it. What goes back last
+// is read first: a look that lasts while two things go back then never sees the later
+// one alone.
 func (b *hopBack) versionsNow(ctx context.Context) (map[string]string, error) {
-	out, err := b.kubeadmObjects(ctx)
+	servers, err := b.client.CoreV1().Pods(systemNamespace).List(ctx, metav1.ListOptions{LabelSelector: "component=kube-apiserver"})
 	if err != nil {
 		return nil, err
 	}
@@ -221,12 +226,12 @@ func (b *hopBack) versionsNow(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range nodes.Items {
-		out["kubelet "+nodes.Items[i].Name] = nodes.Items[i].Status.NodeInfo.KubeletVersion
-	}
-	servers, err := b.client.CoreV1().Pods(systemNamespace).List(ctx, metav1.ListOptions{LabelSelector: "component=kube-apiserver"})
+	out, err := b.kubeadmObjects(ctx)
 	if err != nil {
 		return nil, err
+	}
+	for i := range nodes.Items {
+		out["kubelet "+nodes.Items[i].Name] = nodes.Items[i].Status.NodeInfo.KubeletVersion
 	}
 	for i := range servers.Items {
 		if p := &servers.Items[i]; len(p.Spec.Containers) > 0 {
@@ -234,138 +239,4 @@ func (b *hopBack) versionsNow(ctx context.Context) (map[string]string, error) {
 		}
 	}
 	return out, nil
-}
-
-// judgeBack asks nodes and API what is true after the rollback.
-func (b *hopBack) judgeBack(ctx context.Context) error {
-	b.check(b.back.code == exitRolledBack, "kup rollback: exit code %d, want %d: %s", b.back.code, exitRolledBack, b.back.errorLine())
-	b.check(strings.Contains(b.back.output(), "not supported upstream"), "the plan does not say that a hop back is not supported upstream")
-	b.judgeTurns()
-	if err := errors.Join(b.judgeComponents(ctx), b.judgeWritten(ctx), b.judgePlanAgain(ctx), b.judgeLeaks()); err != nil {
-		return err
-	}
-	b.judgeTraffic(b.measured, b.controlPlanes() == 1)
-	b.sumTraffic()
-	if b.more != nil {
-		if err := b.more(ctx); err != nil {
-			return err
-		}
-	}
-	b.printTable("Summary", append([][]string{{"measured", "result"}}, b.summary...))
-	return nil
-}
-
-// rank is a thing's place in the order of a way back.
-func (b *hopBack) rank(turn string) int {
-	of, kubelet := strings.CutPrefix(turn, "kubelet ")
-	switch {
-	case turn == "ConfigMap kubeadm-config", turn == "ConfigMap kubelet-config":
-		return rankConfig
-	case strings.HasPrefix(turn, "API server "):
-		return rankServer
-	case !kubelet:
-		return rankAddon
-	}
-	for _, n := range b.lab.Nodes() {
-		if n.Name == of && n.Role == node.RoleControlPlane {
-			return rankControlPlane
-		}
-	}
-	return rankWorker
-}
-
-// The order of a way back.
-const (
-	rankConfig = iota
-	rankAddon
-	rankWorker
-	rankControlPlane // its kubelet
-	rankServer
-)
-
-// judgeTurns wants configurations before kubelets, workers before control planes, and
-// all kubelets before any API server.
-func (b *hopBack) judgeTurns() {
-	b.printf("went back in this order: %s", strings.Join(b.turns, "; "))
-	count := map[int]int{}
-	for i, turn := range b.turns {
-		count[b.rank(turn)]++
-		if i > 0 {
-			b.check(b.rank(b.turns[i-1]) <= b.rank(turn), "%s went back before %s", b.turns[i-1], turn)
-		}
-	}
-	kubelets := count[rankWorker] + count[rankControlPlane]
-	b.check(count[rankConfig] > 0, "kubeadm's configuration was not seen going back")
-	b.check(kubelets == len(b.lab.Nodes()), "%d kubelets were seen going back, of %d", kubelets, len(b.lab.Nodes()))
-	b.check(count[rankServer] == b.controlPlanes(), "%d API servers were seen going back, of %d", count[rankServer], b.controlPlanes())
-	b.sum("order of turns", "%d changes seen: configuration, add-ons, workers, kubelets of control planes, API servers", len(b.turns))
-}
-
-// judgeComponents wants every component but etcd where it was before the hop.
-func (b *hopBack) judgeComponents(ctx context.Context) error {
-	after, err := b.askHosts(ctx)
-	if err != nil {
-		return err
-	}
-	states, err := b.nodesNow(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range b.lab.Nodes() {
-		was, is := b.before[n.Name], after[n.Name]
-		b.check(is.Kubelet == was.Kubelet, "%s: kubelet is %s, was %s", n.Name, is.Kubelet, was.Kubelet)
-		b.check(is.Kubeadm == was.Kubeadm, "%s: kubeadm is %s, was %s", n.Name, is.Kubeadm, was.Kubeadm)
-		b.check(fmt.Sprint(is.Held) == fmt.Sprint(was.Held), "%s: held are %v, were %v", n.Name, is.Held, was.Held)
-		b.check(states[n.Name] == "Ready", "node %s is %s", n.Name, states[n.Name])
-		for _, name := range staticPods {
-			want := was.Static[name]
-			if name == "etcd" {
-				want = b.hopped[n.Name].Static[name]
-			}
-			b.check(is.Static[name] == want, "%s: %s is %s, want %s", n.Name, name, is.Static[name], want)
-		}
-	}
-	b.printTable("Nodes after the rollback, asked themselves", b.factRows(after))
-	b.printTable("Nodes after the hop", b.factRows(b.hopped))
-	b.printTable("Nodes before", b.factRows(b.before))
-	configs, err := b.kubeadmObjects(ctx)
-	if err != nil {
-		return err
-	}
-	for _, what := range sortedNames(b.configs) {
-		b.check(configs[what] == b.configs[what], "%s is not what it was before the hop", what)
-	}
-	b.sum("components at their version of before", "all but etcd, on %d nodes; %d objects of kubeadm as before", len(after), len(configs))
-	return nil
-}
-
-// judgeWritten wants every object of after the hop still there and equal.
-func (b *hopBack) judgeWritten(ctx context.Context) error {
-	rules, err := ignoreRules()
-	if err != nil {
-		return err
-	}
-	after, err := takeSnapshot(ctx, b.client.Discovery(), b.dynamic, b.written)
-	if err != nil {
-		return err
-	}
-	c := Compare(b.written.Objects, after.Objects, rules)
-	b.reportComparison(c, rules)
-	list, err := b.client.CoreV1().ConfigMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "e2e=" + writtenMeanwhile})
-	if err != nil {
-		return err
-	}
-	b.check(len(list.Items) == 20, "%d of 20 objects written meanwhile are there", len(list.Items))
-	b.sum("objects", "%d compared, %d different; %d written meanwhile are there", c.Compared, c.Objects(), len(list.Items))
-	return nil
-}
-
-// judgePlanAgain wants the way up to be open again.
-func (b *hopBack) judgePlanAgain(ctx context.Context) error {
-	o, err := b.kup.run(ctx, prefixed(b.out, "kup plan, again | "), "plan", "-f", b.lab.Inventory(), "--to", "v"+b.to)
-	if err != nil {
-		return err
-	}
-	b.check(o.code == exitDone, "kup plan after the rollback: exit code %d: %s", o.code, o.errorLine())
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/lab/hollow"
 )
 
@@ -63,6 +64,40 @@ func TestRollbackOfAHop(t *testing.T) {
 		t.Errorf("no plan again:\n%s", out)
 	}
 	kup(t, c, 2, "rollback", "--yes") // it was taken back already
+}
+
+// TestRollbackOfAHopGoesOn: kup that ends on the way back, a node's kubelet being stopped
+// or not, is gone on with by kup rollback, to the same end.
+func TestRollbackOfAHopGoesOn(t *testing.T) {
+	c := start(t, hollow.Config{ControlPlanes: 3, Workers: 1, Kubernetes: "1.34"})
+	before, err := c.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kup(t, c, 0, "apply", "--to", "v1.35", "--yes", "--accept-notices")
+	ended := &endings{}
+	args := []string{"rollback", "--scope", "hop", "--yes", "--accept-notices"}
+	for _, at := range []journal.Record{
+		{Kind: journal.StepBefore, Step: "1.34/addons/coredns"},
+		{Kind: journal.StepBefore, Step: "1.34/workers/w-1/kubelet-packages"},
+		{Kind: journal.StepAfter, Step: "1.34/control-plane/cp-2/kubelet-packages"},
+		{Kind: journal.StepBefore, Step: "1.34/control-plane/cp-1/components"},
+	} {
+		ended.at = append(ended.at, at)
+		code, out := kupEnding(t, c, ended, args...)
+		if code == 5 || len(ended.at) > 0 {
+			t.Fatalf("%s of %s: kup was to end early: exit code %d, still to end at %v\n%s", at.Kind, at.Step, code, ended.at, out)
+		}
+		args = []string{"rollback", "--yes"}
+	}
+	if code, out := kupEnding(t, c, ended, args...); code != 5 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	after, err := c.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "after the rollback", withoutEtcd(after), withoutEtcd(before))
 }
 
 // withoutEtcd are the facts that a rollback which keeps data brings back: neither
