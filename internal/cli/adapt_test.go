@@ -32,7 +32,7 @@ func TestDNSWithoutControlPlanesIsAnError(t *testing.T) {
 	if conn != nil || err == nil {
 		t.Errorf("%v %v", conn, err)
 	}
-	if _, err := (&hosts{}).Host("w-1"); err == nil || !strings.Contains(err.Error(), "kup.yaml") || errors.Unwrap(err) != nil {
+	if _, err := (&hosts{}).Host("w-1"); err == nil || !strings.Contains(err.Error(), "kup.yaml") || !errors.Is(err, errUnlisted) {
 		t.Errorf("%v", err)
 	}
 }

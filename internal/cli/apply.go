@@ -94,16 +94,16 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err != nil {
 		return err
 	}
-	looking, done := sys.untilStop(ctx)
-	defer done()
-	s, err := openOffline(sys, g, true)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	if o.resume {
-		return s.resume(ctx, looking, o, w)
-	}
+	return inSession(ctx, sys, g, true, func(looking context.Context, s *session) error {
+		if o.resume {
+			return s.resume(ctx, looking, o, w)
+		}
+		return s.apply(ctx, looking, o, given, accepted, w)
+	})
+}
+
+// apply executes the given plan, or one that it makes.
+func (s *session) apply(ctx, looking context.Context, o *applyOptions, given *plan.Plan, accepted map[string]string, w window) error {
 	if err := s.connect(looking); err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(report.Plan(sys.out, p), report.Findings(sys.out, findings, sys.width())); err != nil {
+	if err := errors.Join(report.Plan(s.sys.out, p), report.Findings(s.sys.out, findings, s.sys.width())); err != nil {
 		return err
 	}
 	if len(p.Hops) == 0 {
@@ -120,10 +120,10 @@ func runApply(ctx context.Context, sys *system, g *global, o *applyOptions) erro
 	if err := (local{s.dir}).usable(p, untouched); err != nil {
 		return err
 	}
-	if err := w.forecast(sys.out, p, untouched); err != nil {
+	if err := w.forecast(s.sys.out, p, untouched); err != nil {
 		return err
 	}
-	if err := agree(ctx, sys, p, o); err != nil {
+	if err := agree(ctx, s.sys, p, o); err != nil {
 		return err
 	}
 	return s.executeUp(ctx, &runRecord{id: newRunID(time.Now()), plan: p, accepted: together(p.Accepted, accepted)}, w, o.failing)

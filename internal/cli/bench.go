@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/internal/snapshot"
@@ -70,6 +71,9 @@ func (s *session) rehearser() snapshot.Rehearser { return anyBench{s} }
 
 // Rehearse implements snapshot.Rehearser.
 func (b anyBench) Rehearse(ctx context.Context, file string, want snapshot.Meta) (snapshot.Rehearsal, error) {
+	if b.session.inv.Etcd.Topology == inventory.External {
+		return snapshot.Rehearsal{}, fmt.Errorf("%w: it is external, and kup restores nothing on its hosts", snapshot.ErrCannotRehearse)
+	}
 	var errs []error
 	for _, n := range b.session.inv.Nodes {
 		if n.Role != cluster.ControlPlane {

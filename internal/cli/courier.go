@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/step"
@@ -19,10 +20,17 @@ type courier struct {
 	plain *plainCopy // of the one that is encrypted
 }
 
-// arriveScript writes standard input to the file $1, which is whole or as it was.
+// arriveScript writes standard input, of $2 bytes, to the file $1, which is whole or as it
+// was: where a reading breaks off, the input ends as if that were all.
 const arriveScript = `umask 077
 mkdir -p "${1%/*}"
 cat >"$1.part"
+got=$(($(wc -c <"$1.part")))
+[ "$got" -eq "$2" ] || {
+	rm -f "$1.part"
+	echo "$got bytes of $2 arrived" >&2
+	exit 74
+}
 sync "$1.part"
 mv "$1.part" "$1"
 sync "${1%/*}"`
@@ -33,29 +41,53 @@ func (c courier) Deliver(ctx context.Context, from step.Copy, node, file string)
 	if err != nil {
 		return err
 	}
-	in, err := c.open(ctx, from)
+	in, size, err := c.open(ctx, from)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	if _, err := to.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", arriveScript, "kup", file}, Sudo: true, Stdin: in}); err != nil {
+	if _, err := to.Run(ctx, remote.Command{Argv: []string{"sh", "-euc", arriveScript, "kup", file, strconv.FormatInt(size, 10)}, Sudo: true, Stdin: in}); err != nil {
 		return fmt.Errorf("write %s: %w", path.Base(file), err)
 	}
 	return nil
 }
 
-func (c courier) open(ctx context.Context, from step.Copy) (io.ReadCloser, error) {
-	switch {
-	case from.Sealed != "":
-		return c.plain.open(from)
-	case from.Node == "":
-		return os.Open(from.Path)
+// open gives what is to be copied and how many bytes that is.
+func (c courier) open(ctx context.Context, from step.Copy) (in io.ReadCloser, size int64, err error) {
+	if from.Sealed == "" && from.Node != "" {
+		return c.there(ctx, from)
 	}
+	var f *os.File
+	if from.Sealed != "" {
+		f, err = c.plain.open(from)
+	} else {
+		f, err = os.Open(from.Path)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, st.Size(), nil
+}
+
+// there opens a file of another host.
+func (c courier) there(ctx context.Context, from step.Copy) (io.ReadCloser, int64, error) {
 	h, err := c.hosts.Host(from.Node)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return io.NopCloser(&remoteFile{ctx: ctx, host: h, path: from.Path}), nil
+	r, err := h.Run(ctx, remote.Command{Argv: []string{"stat", "-c", "%s", from.Path}, Sudo: true})
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := strconv.ParseInt(strings.TrimSpace(string(r.Stdout)), 10, 64)
+	if err != nil {
+		return nil, 0, fmt.Errorf("size of %s: %w", from, err)
+	}
+	return io.NopCloser(&remoteFile{ctx: ctx, host: h, path: from.Path}), size, nil
 }
 
 // remoteFile reads a file of a host as root, in pieces: a command's output is kept in

@@ -134,7 +134,10 @@ func (s *session) locked(ctx context.Context, r *runRecord, lease hold, w window
 		return err
 	}
 	defer func() { err = errors.Join(err, m.journal.Close()) }()
-	if err := inheritObjects(ctx, r, m, peers); err != nil {
+	if err := inheritRecorded(ctx, r, m, peers); err != nil {
+		return err
+	}
+	if err := m.recordAccepted(ctx, r.plan, s.accepting); err != nil {
 		return err
 	}
 	mirrored := newMirror(r.id, lease.Epoch(), r.dir, peers, func(text string) { observer.Note("", text) })

@@ -57,12 +57,15 @@ func openHosts(sys *system, inv *inventory.Inventory) (*hosts, error) {
 	return h, nil
 }
 
+// errUnlisted is a node that kup is not to reach.
+var errUnlisted = errors.New("is not in the inventory")
+
 // Host gives the machine of a node. Time spent in its commands is told to span
 // once that is set.
 func (h *hosts) Host(node string) (remote.Host, error) {
 	host, ok := h.byNode[node]
 	if !ok {
-		return nil, fmt.Errorf("node %s is not in the inventory; add it to nodes in kup.yaml", node)
+		return nil, fmt.Errorf("node %s %w; add it to nodes in kup.yaml", node, errUnlisted)
 	}
 	if h.span == nil {
 		return host, nil

@@ -73,14 +73,14 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 	if err != nil {
 		return err
 	}
-	ctx, done := sys.untilStop(ctx)
-	defer done()
-	s, err := openSession(ctx, sys, g, false)
-	if err != nil {
+	var made made
+	err = inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error {
+		err := s.connect(ctx)
+		if err == nil {
+			made, err = s.makePlan(ctx, wish{to: o.to, versionsFile: o.versions, accepted: accepted, manifests: o.manifests})
+		}
 		return err
-	}
-	defer s.close()
-	made, err := s.makePlan(ctx, wish{to: o.to, versionsFile: o.versions, accepted: accepted, manifests: o.manifests})
+	})
 	if err != nil {
 		return err
 	}
@@ -93,16 +93,24 @@ func runPlan(ctx context.Context, sys *system, g *global, o *planOptions) error 
 		}
 	}
 	if o.out != "" && made.plan != nil {
-		content, err := plan.Encode(made.plan)
-		if err != nil {
+		if err := writePlan(o.out, made.plan); err != nil {
 			return err
-		}
-		if err := writeDurably(o.out, content); err != nil {
-			return &usageError{err: err, hint: "give a file that can be written with --out"}
 		}
 	}
 	if preflight.Blocked(made.findings) {
 		return blocked(made.findings)
+	}
+	return nil
+}
+
+// writePlan writes a plan to the file that --out names.
+func writePlan(file string, p *plan.Plan) error {
+	content, err := plan.Encode(p)
+	if err != nil {
+		return err
+	}
+	if err := writeDurably(file, content); err != nil {
+		return &usageError{err: err, hint: "give a file that can be written with --out"}
 	}
 	return nil
 }

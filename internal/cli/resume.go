@@ -12,20 +12,13 @@ import (
 
 	"github.com/kup-project/kup/internal/kube"
 	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // resume goes on with the run of the cluster that was last gone on with, whichever
-// machine did. Where the API does not answer the run is found over SSH alone, and
-// the API is waited for: the interrupted step may be what restarts it.
+// machine did.
 func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window) error {
-	apiErr := s.connect(looking)
-	if apiErr != nil && !unanswered(apiErr) {
-		return apiErr
-	}
-	r, err := s.find(looking)
-	if errors.Is(err, errNoRun) {
-		return errors.Join(&usageError{err: errors.New(errNoRun.Error() + " or on a control plane"), hint: "start one: kup apply --to VERSION"}, apiErr)
-	}
+	r, apiErr, err := s.findLast(looking, "", "start one: kup apply --to VERSION")
 	if err != nil {
 		return err
 	}
@@ -36,38 +29,55 @@ func (s *session) resume(ctx, looking context.Context, o *applyOptions, w window
 		fmt.Fprintf(s.sys.out, "Run %s is done; nothing to resume.\n", r.id)
 		return nil
 	}
-	s.sys.tell("Resuming run %s: %s", r.id, r.standing())
+	s.tellOf(r, "Resuming run "+r.id)
+	forecast := func() error { return w.forecast(s.sys.out, r.plan, r.state.Done) }
+	if err := s.goOn(ctx, looking, r, o.yes, forecast, apiErr); err != nil {
+		return err
+	}
+	return s.executeUp(ctx, r, w, o.failing)
+}
+
+// tellOf says where a run stands that is gone on with, and whose word that is.
+func (s *session) tellOf(r *runRecord, goingOn string) {
+	s.sys.tell("%s: %s", goingOn, r.standing())
 	if r.where != here {
 		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)
 	}
+}
+
+// goOn sees to it that a run can be gone on with, and asks whether it is to be. Before is
+// what its kind wants before that question. An API that does not answer, as apiErr says,
+// is waited for: the interrupted step may be what restarts it. A plan that takes it away
+// does without.
+func (s *session) goOn(ctx, looking context.Context, r *runRecord, yes bool, before func() error, apiErr error) error {
 	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
 		return err
 	}
-	if err := w.forecast(s.sys.out, r.plan, r.state.Done); err != nil {
+	if err := before(); err != nil {
 		return err
 	}
-	if !o.yes {
+	if !yes {
 		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
 			return err
 		}
+	}
+	if blind(r.plan) {
+		return nil
 	}
 	if apiErr != nil {
 		if err := s.awaitAPI(looking, apiErr); err != nil {
 			return err
 		}
 	}
-	if err := s.sameCluster(looking, r.plan); err != nil {
-		return err
-	}
-	return s.executeUp(ctx, r, w, o.failing)
+	return s.sameCluster(looking, r.plan)
 }
 
-// resumable gives the upgrade to go on with: the last run, or the one that a finished
-// rollback left to be gone on with.
+// resumable gives the upgrade to go on with: the last run, or the one that a rollback
+// left to be gone on with, because it is finished or has not taken anything back yet.
 func (s *session) resumable(ctx context.Context, last *runRecord) (*runRecord, error) {
 	r := last
 	if id := last.undoes(); id != "" {
-		if !last.over() {
+		if !last.over() && !last.idle() {
 			return nil, &usageError{
 				err:  fmt.Errorf("rollback %s of run %s is unfinished: %s", last.id, id, last.standing()),
 				hint: "kup rollback goes on with it",
@@ -85,15 +95,47 @@ func (s *session) resumable(ctx context.Context, last *runRecord) (*runRecord, e
 	return r, nil
 }
 
-// find asks this machine and every control plane for the last run. All must answer:
-// the one that does not may know more than the others.
-func (s *session) find(ctx context.Context) (*runRecord, error) {
+// idle tells of a rollback of single nodes that has not changed anything: what it found
+// when it was to begin may forbid it for good, and the way up is open as it was.
+func (r *runRecord) idle() bool {
+	if r.plan.Rollback.Scope != plan.ScopeNode {
+		return false
+	}
+	return !begunAny(r, func(s *plan.Step) bool {
+		return s.Kind == plan.KindReopen || (s.Mutates && s.Kind != plan.KindMoveLeader)
+	})
+}
+
+// findLast gives the run of the cluster that was last gone on with. Where the API does not
+// answer, which apiErr tells, it is found over SSH alone. When there is none, so is what
+// that means to the caller, and hint what is to be done then.
+func (s *session) findLast(ctx context.Context, so, hint string) (r *runRecord, apiErr, err error) {
+	apiErr = s.connect(ctx)
+	if apiErr != nil && !unanswered(apiErr) {
+		return nil, apiErr, apiErr
+	}
+	r, err = s.find(ctx)
+	if errors.Is(err, errNoRun) {
+		err = errors.Join(&usageError{err: errors.New(errNoRun.Error() + " or on a control plane" + so), hint: hint}, apiErr)
+	}
+	return r, apiErr, err
+}
+
+// everyShelf asks the control planes which runs they know. All must answer: the one that
+// does not may know more than the others.
+func (s *session) everyShelf(ctx context.Context) ([]shelf, error) {
 	peers, err := s.controlPlanes()
 	if err != nil {
 		return nil, err
 	}
 	all := shelves(ctx, peers)
-	if err := unasked(all); err != nil {
+	return all, unasked(all)
+}
+
+// find asks this machine and every control plane for the last run.
+func (s *session) find(ctx context.Context) (*runRecord, error) {
+	all, err := s.everyShelf(ctx)
+	if err != nil {
 		return nil, err
 	}
 	id, err := s.identity(ctx)

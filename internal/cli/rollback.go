@@ -24,6 +24,7 @@ type rollbackOptions struct {
 	notices  bool
 	out      string
 	output   string
+	failed   []string // nodes whose steps failed, when apply takes back by itself
 }
 
 // scopeAuto takes the least costly way that works.
@@ -51,7 +52,8 @@ data says what, by namespace, kind and name, and needs --accept-data-loss.
 
 Exit status 5 when it is rolled back, 4 when it stopped on the way: kup rollback goes on.
 An unfinished rollback is gone on with, whatever is asked for; only --scope data may take
-its place. One that restores an encrypted snapshot needs --identity again, until the
+its place. What one that restores data would lose more by then is listed and must be
+accepted too. One that restores an encrypted snapshot needs --identity again, until the
 members' nodes have it.`,
 		Example: `  kup rollback
   kup rollback --node w-3
@@ -64,7 +66,7 @@ members' nodes have it.`,
 	f := c.Flags()
 	f.StringVar(&o.scope, "scope", scopeAuto, "how far: auto, node, hop or data")
 	f.StringArrayVar(&o.nodes, "node", nil, "take this node back, though its steps ended (may be repeated; scope node)")
-	f.BoolVar(&o.losses, "accept-data-loss", false, "accept that what the plan lists is lost")
+	f.BoolVar(&o.losses, "accept-data-loss", false, "accept that what the plan lists is lost, and of a rollback that is gone on with also what became more since")
 	f.StringVar(&o.identity, "identity", "", "file with the age identity that opens an encrypted snapshot (scope data)")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
 	f.BoolVar(&o.notices, "accept-notices", false, "accept the plan's notices marked with !, which --yes alone does not")
@@ -75,8 +77,8 @@ members' nodes have it.`,
 
 // check reads the flags.
 func (o *rollbackOptions) check() error {
-	if o.output != "text" && o.output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", o.output)}
+	if err := textOrJSON(o.output); err != nil {
+		return err
 	}
 	if o.scope != scopeAuto && !slices.Contains(plan.Scopes(), plan.Scope(o.scope)) {
 		return &usageError{err: fmt.Errorf("scope %q: want auto, node, hop or data", o.scope), hint: "auto takes the least costly way that works"}
@@ -98,22 +100,15 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	looking, done := sys.untilStop(ctx)
-	defer done()
-	s, err := openOffline(sys, g, true)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	s.identities = ids
-	apiErr := s.connect(looking)
-	if apiErr != nil && !unanswered(apiErr) {
-		return apiErr
-	}
-	last, err := s.find(looking)
-	if errors.Is(err, errNoRun) {
-		return errors.Join(&usageError{err: errors.New(errNoRun.Error() + " or on a control plane, so there is nothing to take back"), hint: "kup history"}, apiErr)
-	}
+	return inSession(ctx, sys, g, true, func(looking context.Context, s *session) error {
+		s.identities = ids
+		return s.rollback(ctx, looking, o)
+	})
+}
+
+// rollback goes on with an unfinished rollback, or begins one.
+func (s *session) rollback(ctx, looking context.Context, o *rollbackOptions) error {
+	last, apiErr, err := s.findLast(looking, ", so there is nothing to take back", "kup history")
 	if err != nil {
 		return err
 	}
@@ -124,7 +119,7 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	if err := s.quiet(looking, u, last); err != nil {
+	if err := quiet(looking, s.sys.tell, s.hostsSay, u, last); err != nil {
 		return err
 	}
 	if apiErr == nil {
@@ -136,10 +131,10 @@ func runRollback(ctx context.Context, sys *system, g *global, o *rollbackOptions
 	if err != nil {
 		return err
 	}
-	if err := o.show(sys, p); err != nil || o.out != "" {
+	if err := o.show(s.sys, p); err != nil || o.out != "" {
 		return err
 	}
-	if err := agreeBack(ctx, sys, p, o); err != nil {
+	if err := agreeBack(ctx, s.sys, p, o); err != nil {
 		return err
 	}
 	return s.executeBack(ctx, &runRecord{id: newRunID(time.Now()), plan: p, above: max(u.state.Epoch, last.state.Epoch)})
@@ -156,14 +151,7 @@ func (o *rollbackOptions) show(sys *system, p *plan.Plan) error {
 	if err != nil || o.out == "" {
 		return err
 	}
-	content, err := plan.Encode(p)
-	if err == nil {
-		err = writeDurably(o.out, content)
-	}
-	if err != nil {
-		return &usageError{err: err, hint: "give a file that can be written with --out"}
-	}
-	return nil
+	return writePlan(o.out, p)
 }
 
 // agreeBack asks for the plan as apply does, and for what it loses before that.
@@ -195,12 +183,8 @@ func (s *session) undoable(ctx context.Context, last *runRecord) (*runRecord, er
 
 // findNamed gives a run of that name as this machine and the control planes know it.
 func (s *session) findNamed(ctx context.Context, clusterUID, id string) (*runRecord, error) {
-	peers, err := s.controlPlanes()
+	all, err := s.everyShelf(ctx)
 	if err != nil {
-		return nil, err
-	}
-	all := shelves(ctx, peers)
-	if err := unasked(all); err != nil {
 		return nil, err
 	}
 	g, err := gather(ctx, clusterUID, id, all)
@@ -234,38 +218,51 @@ func (s *session) goOnBack(ctx, looking context.Context, r *runRecord, o *rollba
 	if o.out != "" {
 		return o.show(s.sys, r.plan)
 	}
-	s.sys.tell("Going on with rollback %s of run %s: %s", r.id, r.undoes(), r.standing())
-	if r.where != here {
-		s.sys.tell("It was last gone on with by %s; what is known of it is from %s.", r.state.Holder, r.where)
-	}
+	s.tellOf(r, fmt.Sprintf("Going on with rollback %s of run %s", r.id, r.undoes()))
 	if o.scope != scopeAuto && o.scope != string(r.plan.Rollback.Scope) {
 		return &usageError{
 			err:  fmt.Errorf("rollback %s of scope %s is unfinished; it comes to its end before another is begun", r.id, r.plan.Rollback.Scope),
 			hint: "kup rollback goes on with it; where it cannot, kup rollback --scope data restores the snapshot instead",
 		}
 	}
-	if err := (local{s.dir}).usable(r.plan, r.state.Done); err != nil {
-		return err
-	}
-	if err := s.unsealAgain(looking, r); err != nil {
-		return err
-	}
-	if !o.yes {
-		if err := confirm(ctx, s.sys, "Go on?"); err != nil {
+	before := func() error {
+		if err := s.undoneAtRest(looking, r); err != nil {
 			return err
 		}
-	}
-	if apiErr != nil && !blind(r.plan) {
-		if err := s.awaitAPI(looking, apiErr); err != nil {
+		if err := s.unsealAgain(looking, r); err != nil || apiErr != nil {
 			return err
 		}
+		return s.lookOnce(looking, r, o)
 	}
-	if s.api != nil && !blind(r.plan) {
-		if err := s.sameCluster(looking, r.plan); err != nil {
+	if err := s.goOn(ctx, looking, r, o.yes, before, apiErr); err != nil {
+		return err
+	}
+	if apiErr != nil && !blind(r.plan) { // it answers by now
+		if err := s.lossesAgain(looking, r, o); err != nil {
 			return err
 		}
 	}
 	return s.executeBack(ctx, r)
+}
+
+// undoneAtRest sees to it that nothing of the run that is taken back is at work. The
+// rollback may have been begun, and come no further, because a host did not answer.
+func (s *session) undoneAtRest(ctx context.Context, r *runRecord) error {
+	u, err := s.findNamed(ctx, r.plan.Facts.Identity.UID, r.undoes())
+	if err != nil {
+		return err
+	}
+	return quiet(ctx, s.sys.tell, s.hostsSay, u)
+}
+
+// lookOnce asks the API, which answers, what must hold to go on with a rollback.
+func (s *session) lookOnce(ctx context.Context, r *runRecord, o *rollbackOptions) error {
+	if !blind(r.plan) {
+		if err := s.sameCluster(ctx, r.plan); err != nil {
+			return err
+		}
+	}
+	return s.lossesAgain(ctx, r, o)
 }
 
 // executeBack executes a rollback: one that came to its end is told by its own exit code.

@@ -65,7 +65,7 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 		// What is lost cannot be told. That the bump covers what is lost neither: it is as
 		// large as ever a cluster wrote between two looks.
 		known.Live = known.Revision
-		e.Losses[plan.ScopeData] = []plan.Loss{{Kind: plan.LossUnread, Resource: "etcd", Name: "(everything since)", Detail: err.Error()}}
+		e.Losses[plan.ScopeData] = []plan.Loss{unseen(err.Error())}
 		e.Saved = known
 		return nil
 	}
@@ -189,7 +189,7 @@ func lossesOf(d stored.Difference) []plan.Loss {
 	for _, resource := range resources {
 		t := d.Rewritten[resource]
 		out = append(out, plan.Loss{
-			Kind: plan.LossChanged, Resource: resource, Name: "(all)",
+			Kind: plan.LossChanged, Resource: resource, Name: plan.LossCounted,
 			Detail: fmt.Sprintf("%d created, %d changed, %d deleted; controllers and kubelets write them by themselves", t.Created, t.Changed, t.Deleted),
 		})
 	}

@@ -59,8 +59,23 @@ func lookAtHop(ctx context.Context, s *session, r *runRecord, e *planner.Evidenc
 	if before.Version.Line() != hop.From.Line() {
 		return refuse("the API's schema was recorded when an API server of %s answered already: run %s began in the middle of the hop", before.Version, r.id)
 	}
-	e.Losses[plan.ScopeHop], err = s.roundTrip(ctx, before)
-	return err
+	return s.lookThrough(ctx, before, e)
+}
+
+// lookThrough makes what API servers of before would not keep part of the evidence. That
+// nothing tells closes this scope only: the restore of the data needs no API.
+func (s *session) lookThrough(ctx context.Context, before cluster.API, e *planner.Evidence) error {
+	s.sys.tell("Looking through every object for what %s does not keep...", before.Version)
+	losses, err := s.roundTrip(ctx, before)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		e.Refused[plan.ScopeHop] = fmt.Sprintf("objects could not be looked through for what %s does not keep: %v", before.Version, err)
+	default:
+		e.Losses[plan.ScopeHop] = losses
+	}
+	return nil
 }
 
 // recordedObjects names the objects that the run recorded before the hop that would be
@@ -135,24 +150,39 @@ func brought(ctx context.Context, dir, run string, a journal.Artefact, peers []r
 	return file, writeDurably(file, b)
 }
 
-// inheritObjects gives a rollback the objects that its steps put back, as
-// artefacts of its own: another machine then goes on with it too.
-func inheritObjects(ctx context.Context, r *runRecord, m *memory, peers []remote.Host) error {
-	var err error
-	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
-		if s.Kind != plan.KindObjects {
-			return true
+// inheritRecorded gives a rollback what the run that it takes back recorded of the API and
+// its plan relies on, as artefacts of its own: another machine then goes on with it too.
+func inheritRecorded(ctx context.Context, r *runRecord, m *memory, peers []remote.Host) error {
+	for _, a := range recordedFor(r.plan) {
+		if _, has := m.Get(a.Hop, a.Name, ""); has {
+			continue
 		}
-		if _, has := m.Get(s.Args["hop"], step.ArtefactObjects, ""); has {
-			return true
-		}
-		a := journal.Artefact{Name: step.ArtefactObjects, Hop: s.Args["hop"], Path: s.Args["source"], Digest: s.Args["digest"]}
+		var err error
 		if a.Path, err = brought(ctx, m.Dir(), r.plan.Rollback.Run, a, peers); err == nil {
 			err = m.Put(ctx, artefact(a))
 		}
-		return err == nil
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordedFor are the objects that the plan's steps put back, and the schema that objects
+// are held against.
+func recordedFor(p *plan.Plan) []journal.Artefact {
+	var out []journal.Artefact
+	p.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+		if s.Kind == plan.KindObjects {
+			out = append(out, journal.Artefact{Name: step.ArtefactObjects, Hop: s.Args["hop"], Path: s.Args["source"], Digest: s.Args["digest"]})
+		}
+		return true
 	})
-	return err
+	if p.Rollback != nil && p.Rollback.Schema != nil {
+		was := p.Rollback.Schema
+		out = append(out, journal.Artefact{Name: step.ArtefactSchema, Hop: was.Hop, Path: was.Source, Digest: was.Digest})
+	}
+	return out
 }
 
 // objectReaders is how many resources are read at the same time.
@@ -169,7 +199,6 @@ func (s *session) roundTrip(ctx context.Context, before cluster.API) ([]plan.Los
 	if err != nil {
 		return nil, err
 	}
-	s.sys.tell("Looking through every object for what %s does not keep...", before.Version)
 	t := &tripped{check: check, losses: map[plan.Loss]bool{}}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(objectReaders)
@@ -183,7 +212,7 @@ func (s *session) roundTrip(ctx context.Context, before cluster.API) ([]plan.Los
 				return context.Cause(ctx)
 			}
 			if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err) {
-				t.add(plan.Loss{Kind: plan.LossUnread, Resource: reading.Resource.Called(), Name: "*", Detail: err.Error()})
+				t.add(plan.Loss{Kind: plan.LossUnread, Resource: reading.Resource.Called(), Name: plan.LossAny, Detail: err.Error()})
 			}
 			return nil
 		})
@@ -212,6 +241,7 @@ func (t *tripped) judge(reading roundtrip.Reading, o map[string]any) {
 	meta, _ := o["metadata"].(map[string]any)   //nolint:errcheck // every object has it
 	l.Namespace, _ = meta["namespace"].(string) //nolint:errcheck // none is none
 	l.Name, _ = meta["name"].(string)           //nolint:errcheck // every object has it
+	l.Owner = controllerOf(meta)
 	switch {
 	case reading.Unread:
 		l.Kind = plan.LossUnread
@@ -221,6 +251,26 @@ func (t *tripped) judge(reading roundtrip.Reading, o map[string]any) {
 	if l.Detail != "" {
 		t.add(l)
 	}
+}
+
+// controllerOf names the controller that made an object, as plan.Loss has it.
+func controllerOf(meta map[string]any) string {
+	owners, _ := meta["ownerReferences"].([]any) //nolint:errcheck // none is none
+	for _, o := range owners {
+		ref, _ := o.(map[string]any) //nolint:errcheck // API servers write no other
+		if is, _ := ref["controller"].(bool); !is {
+			continue
+		}
+		version, _ := ref["apiVersion"].(string) //nolint:errcheck // required
+		kind, _ := ref["kind"].(string)          //nolint:errcheck // required
+		name, _ := ref["name"].(string)          //nolint:errcheck // required
+		r := cluster.APIResource{Kind: kind}
+		if group, _, grouped := strings.Cut(version, "/"); grouped {
+			r.Group = group
+		}
+		return r.Called() + "/" + name
+	}
+	return ""
 }
 
 func (t *tripped) sorted() []plan.Loss {

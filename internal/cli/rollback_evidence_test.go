@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/planner"
 	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/roundtrip"
 	"github.com/kup-project/kup/internal/step"
@@ -104,5 +106,29 @@ func TestLossesOfObjects(t *testing.T) {
 	}
 	if got := tr.sorted(); !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// An API that answers in part closes the way that needs its objects, not the restore.
+func TestWhatCannotBeLookedThroughClosesTheHopOnly(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	config := `{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
+  clusters: [{name: c, cluster: {server: "https://127.0.0.1:1"}}], users: [{name: u, user: {}}]}`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api, err := kube.Prepare(file, "", "uid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{api: api}
+	e := planner.Evidence{Refused: map[plan.Scope]string{}, Losses: map[plan.Scope][]plan.Loss{}}
+	if err := s.lookThrough(t.Context(), cluster.API{}, &e); err != nil || e.Refused[plan.ScopeHop] == "" {
+		t.Errorf("refused %v, %v", e.Refused, err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errInterrupted)
+	if err := s.lookThrough(ctx, cluster.API{}, &e); !errors.Is(err, errInterrupted) {
+		t.Errorf("an interrupt: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -47,12 +48,12 @@ func (o onFailure) scopes() []plan.Scope {
 	}
 }
 
-// executeUp executes an upgrade, and takes back what a failed step left, as far as that
+// executeUp executes an upgrade, and takes back what failed steps left, as far as that
 // is wanted.
 func (s *session) executeUp(ctx context.Context, r *runRecord, w window, o onFailure) error {
 	err := s.execute(ctx, r, w)
-	failed := new(engine.StepError)
-	if len(o.scopes()) == 0 || !errors.As(err, &failed) || s.given(err) {
+	failed := engine.Failed(err)
+	if len(o.scopes()) == 0 || len(failed) == 0 || s.given(err) {
 		return err
 	}
 	u, readErr := loadRun(r.dir)
@@ -60,11 +61,12 @@ func (s *session) executeUp(ctx context.Context, r *runRecord, w window, o onFai
 		s.sys.tell("kup: nothing is taken back: %v", readErr)
 		return err
 	}
-	if !undoableStep(u, failed.Step) {
+	nodes := failedNodes(u, failed)
+	if len(nodes) == 0 {
 		return err
 	}
 	s.sys.tell("kup: %v", err)
-	return s.takeBack(ctx, u, o, err)
+	return s.takeBack(ctx, u, nodes, o, err)
 }
 
 // given tells of ends at which the cluster is to be left as it is: somebody interrupted
@@ -79,27 +81,31 @@ func (s *session) given(err error) bool {
 	return code != exitStopped
 }
 
-// undoableStep tells whether a step, or one before it in its lane, may have had an
-// effect that the node's backup undoes.
-func undoableStep(u *runRecord, failed string) bool {
-	found := false
+// failedNodes are those on which a step failed that, or one before it in its lane, may
+// have had an effect that the node's backup undoes. Workers go side by side, so it may be
+// several; one whose lane only stopped at a step boundary is not of them.
+func failedNodes(u *runRecord, failed []*engine.StepError) []string {
+	var out []string
 	for i := range u.plan.Hops {
 		for _, st := range u.plan.Hops[i].Stages {
 			for _, w := range st.Waves {
 				for _, lane := range w.Lanes {
-					found = found || undoableIn(u, lane, failed)
+					if node := lane[0].Node; undoableIn(u, lane, failed) && !slices.Contains(out, node) {
+						out = append(out, node)
+					}
 				}
 			}
 		}
 	}
-	return found
+	slices.Sort(out)
+	return out
 }
 
-func undoableIn(u *runRecord, lane plan.Lane, failed string) bool {
+func undoableIn(u *runRecord, lane plan.Lane, failed []*engine.StepError) bool {
 	undoable := false
 	for _, s := range lane {
 		undoable = undoable || (s.WayBack == plan.WayBackNode && u.undone().Begun(s.ID))
-		if s.ID == failed {
+		if slices.ContainsFunc(failed, func(f *engine.StepError) bool { return f.Step == s.ID }) {
 			return undoable
 		}
 	}
@@ -108,16 +114,16 @@ func undoableIn(u *runRecord, lane plan.Lane, failed string) bool {
 
 // takeBack tries the scopes in turn. What cannot be judged, loses anything or needs
 // consent is not done unasked: the run then ended as it did.
-func (s *session) takeBack(ctx context.Context, u *runRecord, o onFailure, cause error) error {
+func (s *session) takeBack(ctx context.Context, u *runRecord, nodes []string, o onFailure, cause error) error {
 	looking, done := s.sys.untilStop(ctx)
 	defer done()
 	unknown, err := stillAtWork(looking, u, s.hostsSay(u))
-	if err := errors.Join(err, unknown); err != nil {
+	if err := errors.Join(err, errors.Join(unknown...)); err != nil {
 		s.sys.tell("kup: not taken back: %s", oneLine(err.Error()))
 		return cause
 	}
 	for _, scope := range o.scopes() {
-		p, err := s.planBack(looking, u, &rollbackOptions{scope: string(scope)}, nil)
+		p, err := s.planBack(looking, u, &rollbackOptions{scope: string(scope), failed: nodes}, nil)
 		if err == nil {
 			err = harmless(p)
 		}

@@ -26,8 +26,8 @@ func (s *session) hostsSay(r *runRecord) statusOf {
 
 // stillAtWork looks for commands of a run that nobody saw the end of: they outlive kup, and
 // a rollback beside them would work against them. It fails with a *usageError on one
-// that still runs; unknown tells of hosts that could not be asked.
-func stillAtWork(ctx context.Context, r *runRecord, ask statusOf) (unknown, err error) {
+// that still runs; unknown tells of hosts that could not be asked, an error each.
+func stillAtWork(ctx context.Context, r *runRecord, ask statusOf) (unknown []error, err error) {
 	r.plan.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		st := r.state.Steps[s.ID]
 		if s.Node == "" || !s.Mutates || !st.Begun() {
@@ -41,7 +41,7 @@ func stillAtWork(ctx context.Context, r *runRecord, ask statusOf) (unknown, err 
 				err = context.Cause(ctx)
 				return false
 			case askErr != nil:
-				unknown = errors.Join(unknown, fmt.Errorf("whether step %s still runs on %s cannot be told: %w", s.ID, s.Node, askErr))
+				unknown = append(unknown, fmt.Errorf("whether step %s of run %s (%s) still runs on %s cannot be told: %w", s.ID, r.id, s.Title, s.Node, askErr))
 				return true
 			case status.State == detached.Running:
 				err = &usageError{
@@ -56,19 +56,32 @@ func stillAtWork(ctx context.Context, r *runRecord, ask statusOf) (unknown, err 
 	return unknown, err
 }
 
-// quiet sees to it that nothing of these runs is at work. Of hosts that do not answer it
-// only tells: a rollback that needs them finds out in its prepare.
-func (s *session) quiet(ctx context.Context, runs ...*runRecord) error {
+// quiet sees to it that nothing of these runs is at work. A host that does not answer may
+// be at work still: that is refused, whatever goes back, since every host of the inventory
+// is needed anyway, to put up the fence of the rollback. Of a host that was taken out of
+// the inventory it is only told.
+func quiet(ctx context.Context, tell func(string, ...any), ask func(*runRecord) statusOf, runs ...*runRecord) error {
 	for i, r := range runs {
 		if i > 0 && r.id == runs[0].id {
 			continue
 		}
-		unknown, err := stillAtWork(ctx, r, s.hostsSay(r))
+		unknown, err := stillAtWork(ctx, r, ask(r))
 		if err != nil {
 			return err
 		}
-		if unknown != nil {
-			s.sys.tell("kup: %s", oneLine(unknown.Error()))
+		var silent []error
+		for _, one := range unknown {
+			if errors.Is(one, errUnlisted) {
+				tell("kup: %v", one)
+				continue
+			}
+			silent = append(silent, one)
+		}
+		if len(silent) > 0 {
+			return &usageError{
+				err:  fmt.Errorf("%w; nothing was touched", errors.Join(silent...)),
+				hint: "have the host answer, then run the command again; one that is gone for good: switch it off, kubectl delete node, and take it out of kup.yaml",
+			}
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,8 +53,54 @@ func TestNothingIsTakenBackBesideACommandThatRuns(t *testing.T) {
 			if (err == nil) != (tt.want == "") || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
-			if (unknown != nil) != tt.unknown || asked != tt.asked {
+			if (len(unknown) > 0) != tt.unknown || asked != tt.asked {
 				t.Errorf("unknown: %v; asked %d times, want %d", unknown, asked, tt.asked)
+			}
+		})
+	}
+}
+
+// What a host that does not answer does is not known: it may be at work still. One that is
+// out of the inventory is none of kup's any more.
+func TestNothingIsTakenBackBesideASilentHost(t *testing.T) {
+	p := &plan.Plan{Hops: []plan.Hop{{Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{
+		{{ID: "a", Node: "w-1", Title: "kubeadm upgrade node", Mutates: true}}, {{ID: "b", Node: "w-2", Mutates: true}},
+	}}}}}}}}
+	begun := journal.StepState{Attempt: 1}
+	run := &runRecord{id: "up", plan: p, state: journal.State{Steps: map[string]journal.StepState{"a": begun, "b": begun}}}
+	idle := &runRecord{id: "back", plan: p}
+	exited := errors.New("") // what a host says that answers
+	for name, tt := range map[string]struct {
+		w1, w2     error
+		runs       []*runRecord
+		want, told string
+	}{
+		"all answer":          {exited, exited, []*runRecord{run, idle}, "", ""},
+		"one is silent":       {errors.New("no route to host"), exited, []*runRecord{run}, "whether step a of run up (kubeadm upgrade node) still runs on w-1 cannot be told: no route to host; nothing was touched", ""},
+		"of the second run":   {exited, errors.New("no route to host"), []*runRecord{idle, run}, "still runs on w-2 cannot be told", ""},
+		"silent, not at work": {errors.New("no route to host"), exited, []*runRecord{idle}, "", ""},
+		"one was taken out":   {fmt.Errorf("node w-1 %w", errUnlisted), exited, []*runRecord{run}, "", "w-1 is not in the inventory"},
+		"both":                {fmt.Errorf("node w-1 %w", errUnlisted), errors.New("no route to host"), []*runRecord{run}, "still runs on w-2 cannot be told", "w-1 is not in the inventory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := ""
+			ask := func(*runRecord) statusOf {
+				return func(_ context.Context, node string, _ plan.Execution) (detached.Status, error) {
+					if err := map[string]error{"w-1": tt.w1, "w-2": tt.w2}[node]; err != exited {
+						return detached.Status{}, err
+					}
+					return detached.Status{State: detached.Exited}, nil
+				}
+			}
+			err := quiet(t.Context(), func(format string, args ...any) { told += fmt.Sprintf(format, args...) }, ask, tt.runs...)
+			if tt.want == "" && err != nil {
+				t.Fatal(err)
+			}
+			if code, hint := classify(err); tt.want != "" && (code != exitUsage || !strings.Contains(err.Error(), tt.want) || !strings.Contains(hint, "kup.yaml")) {
+				t.Errorf("%v, exit code %d, hint %q", err, code, hint)
+			}
+			if (tt.told == "") != (told == "") || !strings.Contains(told, tt.told) {
+				t.Errorf("told %q", told)
 			}
 		})
 	}

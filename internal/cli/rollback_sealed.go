@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -22,7 +21,7 @@ type plainCopy struct {
 }
 
 // open gives the plain file of a copy that is encrypted; nothing of that copy is read.
-func (p *plainCopy) open(from step.Copy) (io.ReadCloser, error) {
+func (p *plainCopy) open(from step.Copy) (*os.File, error) {
 	if p == nil {
 		return nil, fmt.Errorf("%s is encrypted, and no identity was given that opens it", from)
 	}
@@ -43,6 +42,10 @@ func (s *session) shut(a journal.Artefact) string {
 // dataOf gives the snapshot of a run as a plain file of this machine. Digest is the
 // plain file's when it is not the one that was recorded, since that is encrypted.
 func (s *session) dataOf(ctx context.Context, run string, a journal.Artefact, dir string) (file, digest string, err error) {
+	if s.plain != nil { // this command opened it already
+		digest, err = step.Digest(s.plain.file)
+		return s.plain.file, digest, err
+	}
 	if file, err = s.snapshotHere(ctx, run, a, dir); err != nil || !snapshot.Sealed(a.Path) {
 		return file, "", err
 	}

@@ -3,12 +3,14 @@ package cli
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/kup-project/kup/internal/engine"
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/planner"
@@ -155,6 +157,7 @@ func TestAfterARollback(t *testing.T) {
 		resume, undone string // parts of what is said; empty: the run goes on
 		hint           string
 	}{
+		"not begun":        {[]journal.Record{begun, over}, nil, "", "", ""},
 		"unfinished":       {[]journal.Record{begun, over}, []journal.Record{backBegun}, "is unfinished", "", "kup rollback"},
 		"of a node":        {[]journal.Record{begun, over, reopened}, []journal.Record{backBegun, backOver}, "", "", ""},
 		"of the whole hop": {[]journal.Record{begun, over, whole}, []journal.Record{backBegun, backOver}, "was rolled back as a whole", "was rolled back as a whole", "kup plan"},
@@ -251,29 +254,37 @@ func TestWhatARollbackAsksFor(t *testing.T) {
 	}
 }
 
-// apply takes back by itself only what a node's backup undoes.
-func TestUndoableStep(t *testing.T) {
-	of := func(id string, w plan.WayBack) plan.Step { return plan.Step{ID: id, Node: "w-1", WayBack: w} }
-	lane := plan.Lane{of("cordon", plan.WayBackNothing), of("package", plan.WayBackNode), of("ready", plan.WayBackNothing)}
-	r := &runRecord{plan: &plan.Plan{Hops: []plan.Hop{{Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{lane, {of("other", plan.WayBackNode)}}}}}}}}}}
-	for _, tt := range []struct {
-		begun  []string
-		failed string
-		want   bool
-	}{
-		{[]string{"cordon"}, "cordon", false},
-		{[]string{"cordon", "package"}, "package", true},
-		{[]string{"cordon", "package", "ready"}, "ready", true},
-		{[]string{"cordon"}, "package", false}, // a gate before it failed
-		{[]string{"cordon", "other"}, "cordon", false},
-		{nil, "elsewhere", false},
+// apply takes back by itself only what a node's backup undoes, and on every node that failed.
+func TestFailedNodes(t *testing.T) {
+	of := func(node, id string, w plan.WayBack) plan.Step {
+		return plan.Step{ID: node + "/" + id, Node: node, WayBack: w}
+	}
+	var lanes []plan.Lane
+	for _, node := range []string{"w-1", "w-2", "w-3"} {
+		lanes = append(lanes, plan.Lane{of(node, "cordon", plan.WayBackNothing), of(node, "package", plan.WayBackNode), of(node, "ready", plan.WayBackNothing)})
+	}
+	r := &runRecord{plan: &plan.Plan{Hops: []plan.Hop{{Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: lanes}}}}}}}}
+	for _, tt := range []struct{ begun, failed, want string }{
+		{"w-1/cordon", "w-1/cordon", ""},
+		{"w-1/cordon w-1/package", "w-1/package", "w-1"},
+		{"w-1/cordon w-1/package w-1/ready", "w-1/ready", "w-1"},
+		{"w-1/cordon", "w-1/package", ""}, // a gate before it failed
+		{"w-1/cordon w-2/package", "w-1/cordon", ""},
+		{"", "elsewhere", ""},
+		{"w-1/package w-2/package w-3/package", "w-3/package w-1/package", "w-1 w-3"}, // w-2 stopped at a boundary
+		{"w-1/cordon w-2/package", "w-1/cordon w-2/package", "w-2"},
 	} {
 		r.state = journal.State{Steps: map[string]journal.StepState{}}
-		for _, id := range tt.begun {
+		for _, id := range strings.Fields(tt.begun) {
 			r.state.Steps[id] = journal.StepState{Attempt: 1, Outcome: journal.Done}
 		}
-		if got := undoableStep(r, tt.failed); got != tt.want {
-			t.Errorf("begun %v, %s failed: %t", tt.begun, tt.failed, got)
+		var err error
+		for _, id := range strings.Fields(tt.failed) {
+			err = errors.Join(err, &engine.StepError{Step: id, Err: errors.New("no")})
+		}
+		err = &begunError{err: fmt.Errorf("%w; and more", err)}
+		if got := strings.Join(failedNodes(r, engine.Failed(err)), " "); got != tt.want {
+			t.Errorf("begun %s, %s failed: %q, want %q", tt.begun, tt.failed, got, tt.want)
 		}
 	}
 }
@@ -301,7 +312,7 @@ func TestStandingOfARollback(t *testing.T) {
 
 // The planner names the artefacts of steps by itself: it does not know package step.
 func TestArtefactsAreNamedAlike(t *testing.T) {
-	if planner.ArtefactBackup != step.ArtefactBackup || planner.ArtefactCordoned != step.ArtefactCordoned {
+	if planner.ArtefactBackup != step.ArtefactBackup || planner.ArtefactCordoned != step.ArtefactCordoned || planner.ArtefactObjects != step.ArtefactObjects || planner.ArtefactSchema != step.ArtefactSchema {
 		t.Error("a rollback looks for backups under another name than steps record them")
 	}
 }

@@ -30,7 +30,7 @@ func looksBack() []lookBack {
 // planBack chooses the way back and lays it out.
 func (s *session) planBack(ctx context.Context, u *runRecord, o *rollbackOptions, apiErr error) (*plan.Plan, error) {
 	e := planner.Evidence{
-		Wanted: o.nodes, Losses: map[plan.Scope][]plan.Loss{}, Refused: map[plan.Scope]string{},
+		Wanted: o.nodes, Failed: o.failed, Losses: map[plan.Scope][]plan.Loss{}, Refused: map[plan.Scope]string{},
 	}
 	if apiErr == nil {
 		facts, seen, err := s.survey(ctx, nil)
@@ -100,7 +100,7 @@ func lookAtNodes(ctx context.Context, s *session, r *runRecord, e *planner.Evide
 	if s.etcd == nil {
 		return nil
 	}
-	health, err := s.etcd.Health(ctx)
+	members, err := s.etcd.Members(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -108,11 +108,7 @@ func lookAtNodes(ctx context.Context, s *session, r *runRecord, e *planner.Evide
 		e.Refused[plan.ScopeNode] = fmt.Sprintf("etcd does not tell which version its members agreed on: %v", err)
 		return nil
 	}
-	for _, m := range health.Members {
-		if v, err := cluster.ParseVersion(m.StorageVersion); err == nil && e.EtcdCluster.Less(v) {
-			e.EtcdCluster = v
-		}
-	}
+	e.EtcdCluster = cluster.EtcdAgreed(members)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/kup-project/kup/internal/snapshot"
 	"github.com/kup-project/kup/internal/survey"
 	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // session is what one command works with, opened once and closed together.
@@ -35,19 +36,25 @@ type session struct {
 	identities snapshot.Identities
 	plain      *plainCopy // nil while nothing was
 	sealed     bool       // an identity is lacking
+	// accepting are losses that were agreed to when a rollback was gone on with.
+	accepting []plan.Loss
 }
 
-// openSession reads the inventory and connects to the API. Hosts are connected
-// when they are first used. Apply needs the inventory, plan makes do without.
-func openSession(ctx context.Context, sys *system, g *global, needInventory bool) (*session, error) {
+// inSession opens a session for a command's work, and closes it. The work's context ends
+// with the first interrupt. Apply needs the inventory, plan makes do without.
+func inSession(ctx context.Context, sys *system, g *global, needInventory bool, work func(looking context.Context, s *session) error) error {
+	looking, done := sys.untilStop(ctx)
+	defer done()
 	s, err := openOffline(sys, g, needInventory)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.connect(ctx)
+	defer s.close()
+	return work(looking, s)
 }
 
-// openOffline reads the inventory and connects to nothing.
+// openOffline reads the inventory and connects to nothing: the API waits to be asked for,
+// and hosts are connected when they are first used.
 func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 	s := &session{sys: sys, global: g}
 	var err error
@@ -61,8 +68,8 @@ func openOffline(sys *system, g *global, needInventory bool) (*session, error) {
 // not answer is told of and given back: the hosts may know enough. Without hosts it is
 // the error.
 func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s *session, apiErr, err error) {
-	if output != "text" && output != "json" {
-		return nil, nil, &usageError{err: fmt.Errorf("output %q: want text or json", output)}
+	if err := textOrJSON(output); err != nil {
+		return nil, nil, err
 	}
 	if s, err = openOffline(sys, g, false); err != nil {
 		return nil, nil, err
@@ -75,6 +82,14 @@ func openOnlooker(ctx context.Context, sys *system, g *global, output string) (s
 		sys.tell("kup: %v", apiErr)
 	}
 	return s, apiErr, nil
+}
+
+// textOrJSON refuses other outputs.
+func textOrJSON(output string) error {
+	if output != "text" && output != "json" {
+		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
+	}
+	return nil
 }
 
 // connect reaches the API.

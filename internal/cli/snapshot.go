@@ -14,6 +14,7 @@ import (
 	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/snapshot"
+	"github.com/kup-project/kup/internal/step"
 )
 
 func newSnapshot(sys *system, g *global) *cobra.Command {
@@ -49,14 +50,6 @@ are kept; those that runs took are not counted and stay.`,
 	return c
 }
 
-// textOrJSON refuses other outputs.
-func textOrJSON(output string) error {
-	if output != "text" && output != "json" {
-		return &usageError{err: fmt.Errorf("output %q: want text or json", output)}
-	}
-	return nil
-}
-
 // savedSnapshot is what save prints.
 type savedSnapshot struct {
 	Format int           `json:"format"`
@@ -65,15 +58,14 @@ type savedSnapshot struct {
 }
 
 func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output string) error {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
-	s, err := openSession(ctx, sys, g, true)
-	if s != nil {
-		defer s.close()
-	}
+	return inSession(ctx, sys, g, true, func(ctx context.Context, s *session) error { return s.saveSnapshot(ctx, limit, output) })
+}
+
+func (s *session) saveSnapshot(ctx context.Context, limit, output string) error {
+	err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +75,7 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 			return &usageError{err: fmt.Errorf("--limit: %w", err), hint: "write a number and a unit, such as 512KiB or 50MiB"}
 		}
 	}
-	if err := s.mayReachEtcd(); err != nil {
+	if err := s.knowsMembers(); err != nil {
 		return err
 	}
 	id, err := s.api.Identity(ctx)
@@ -100,39 +92,27 @@ func runSnapshotSave(ctx context.Context, sys *system, g *global, limit, output 
 	progress, end := s.progress()
 	note := func(text string) { progress.Event(engine.Event{At: time.Now(), Kind: engine.StepNote, Text: text}) }
 	store.Note = note
-	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: everySoOften(note)}
+	order := snapshot.Order{ID: newRunID(time.Now()), At: time.Now(), Progress: step.Reading(note)}
 	m, err := store.Save(ctx, s.snapshotSource(int64(bytesPerSecond)), s.rehearser(), order)
 	end()
 	if err != nil {
 		return err
 	}
 	if err := store.Prune(ctx, snapshot.ByHand, s.inv.Snapshots.Keep, order.ID, nil); err != nil {
-		sys.tell("kup: old snapshots were not all removed: %v", err)
+		s.sys.tell("kup: old snapshots were not all removed: %v", err)
 	}
-	return writeSaved(sys.out, m, store.Places, output)
+	return writeSaved(s.sys.out, m, store.Places, output)
 }
 
-// everySoOften tells of every further 64 MiB; fewer than before: it is read again.
-func everySoOften(note func(string)) func(int64) {
-	const every = 64 << 20
-	var said int64
-	return func(bytes int64) {
-		if bytes < said || bytes-said >= every {
-			said = bytes
-			note(fmt.Sprintf("%d MiB read", bytes>>20))
-		}
+// knowsMembers wants some host of a member to ask.
+func (s *session) knowsMembers() error {
+	if len(s.members()) > 0 {
+		return nil
 	}
-}
-
-// mayReachEtcd: members outside the control planes are not reached by this kup.
-func (s *session) mayReachEtcd() error {
-	if s.inv.Etcd.Topology == inventory.External {
-		return &usageError{
-			err:  fmt.Errorf("kup takes snapshots of stacked members, and etcd.topology is %s", s.inv.Etcd.Topology),
-			hint: "etcdctl snapshot save on one of the etcd hosts; kup snapshot verify FILE proves what it wrote",
-		}
+	return &usageError{
+		err:  fmt.Errorf("no host of an etcd member is in the inventory (etcd.topology: %s)", s.inv.Etcd.Topology),
+		hint: "list the control planes, or, with an external etcd, its hosts with role: etcd, under nodes in kup.yaml",
 	}
-	return nil
 }
 
 func writeSaved(w io.Writer, m snapshot.Meta, places []snapshot.Place, output string) error {

@@ -44,18 +44,13 @@ type placeError struct {
 }
 
 func runSnapshotList(ctx context.Context, sys *system, g *global, output string) error {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
-	s, err := openOffline(sys, g, false)
-	if s != nil {
-		defer s.close()
-	}
-	if err != nil {
-		return err
-	}
+	return inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error { return s.listSnapshots(ctx, output) })
+}
+
+func (s *session) listSnapshots(ctx context.Context, output string) error {
 	uid := s.clusterIfReached(ctx)
 	store, err := s.knownSnapshots(uid)
 	if err != nil {
@@ -68,15 +63,15 @@ func runSnapshotList(ctx context.Context, sys *system, g *global, output string)
 	out := listedSnapshots{Format: 1, Cluster: uid, Snapshots: found.Snapshots}
 	for _, silent := range found.Silent {
 		out.PlaceErrors = append(out.PlaceErrors, placeError{silent.Place, silent.Err.Error()})
-		sys.tell("kup: not listed: %v", silent)
+		s.sys.tell("kup: not listed: %v", silent)
 	}
 	if output == "json" {
 		if out.Snapshots == nil {
 			out.Snapshots = []snapshot.Listed{}
 		}
-		return printJSON(sys.out, out)
+		return printJSON(s.sys.out, out)
 	}
-	return writeListed(sys.out, out)
+	return writeListed(s.sys.out, out)
 }
 
 // clusterIfReached is the cluster's uid; empty, and told of, when the API does not

@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +42,7 @@ kubelets that saw the lost cluster list everything anew instead of missing chang
 	f.StringVar(&d.Name, "name", "", "name of the member, for kubeadm the node's")
 	f.StringVar(&d.InitialCluster, "initial-cluster", "", "all members of the new cluster, as name=url with commas between")
 	f.StringSliceVar(&d.PeerURLs, "peer-urls", nil, "peer URLs of this member, as in --initial-cluster")
-	f.StringVar(&d.Token, "initial-cluster-token", "", "the same for all members, and other than the lost cluster's (default: made of the snapshot)")
+	f.StringVar(&d.Token, "initial-cluster-token", "", "the same for all members, and other than the lost cluster's (default: made of the snapshot; a second restore of the same one needs its own)")
 	f.Uint64Var(&d.RevisionBump, "bump-revision", safeBump, "how far the revision is raised")
 	f.BoolVar(&d.MarkCompacted, "mark-compacted", true, "mark the revisions before as compacted")
 	for _, name := range []string{"data-dir", "name", "initial-cluster", "peer-urls"} {
@@ -53,9 +53,7 @@ kubelets that saw the lost cluster list everything anew instead of missing chang
 	return c
 }
 
-func runSnapshotRestore(ctx context.Context, sys *system, g *global, arg, identity string, d etcd.DataDir) (err error) {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
+func runSnapshotRestore(ctx context.Context, sys *system, g *global, arg, identity string, d etcd.DataDir) error {
 	if err := d.Check(); err != nil {
 		return err
 	}
@@ -63,42 +61,27 @@ func runSnapshotRestore(ctx context.Context, sys *system, g *global, arg, identi
 	if err != nil {
 		return err
 	}
-	s, err := openOffline(sys, g, false)
-	if s != nil {
-		defer s.close()
-	}
-	if err != nil {
-		return err
-	}
-	store, err := s.knownSnapshots("")
-	if err != nil {
-		return err
-	}
-	work, err := snapshot.NewWork(store.Work)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, work.Close()) }()
-	f, err := fetchSnapshot(ctx, store, arg, ids, work)
-	if err != nil {
-		return err
-	}
-	v, err := snapshot.Verify(ctx, f, snapshotProver{why: "a restore asks nobody"}, nil, work)
-	if err != nil {
-		return err
-	}
-	if d.Token == "" { // another snapshot, or a second restore of this one, must not join by chance
+	return inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error {
+		return s.verifySnapshot(ctx, "", arg, ids, snapshotProver{why: "a restore asks nobody"}, func(v snapshot.Verified, file string) error {
+			return restoreInto(ctx, sys.out, d, v, file)
+		})
+	})
+}
+
+// restoreInto makes the directory of a file that was verified.
+func restoreInto(ctx context.Context, out io.Writer, d etcd.DataDir, v snapshot.Verified, file string) error {
+	if d.Token == "" { // the same for every member, wherever its directory is made; another snapshot's must not join by chance
 		d.Token = fmt.Sprintf("kup-%.12s-%d", v.Proof.SHA256, d.RevisionBump)
 	}
-	if err := d.Restore(ctx, f.Path); err != nil {
+	if err := d.Restore(ctx, file); err != nil {
 		return snapshot.OfMachine("restore into "+d.Dir, err)
 	}
-	fmt.Fprintf(sys.out, "Restored %s into %s for the member %s: revision %d, raised by %d, %d keys, cluster token %s.\n",
+	fmt.Fprintf(out, "Restored %s into %s for the member %s: revision %d, raised by %d, %d keys, cluster token %s.\n",
 		v.Meta.Name, d.Dir, d.Name, v.Proof.Revision, d.RevisionBump, v.Proof.Keys, d.Token)
 	of := ""
 	if v.Meta.EtcdVersion != "" {
 		of = ", the snapshot by etcd " + v.Meta.EtcdVersion
 	}
-	fmt.Fprintf(sys.out, "It was written by %s (%s)%s. Start no member before every one has its directory.\n", snapshot.Embedded, etcd.Built(), of)
+	fmt.Fprintf(out, "It was written by %s (%s)%s. Start no member before every one has its directory.\n", snapshot.Embedded, etcd.Built(), of)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kup-project/kup/internal/inventory"
 	"github.com/kup-project/kup/internal/report"
 	"github.com/kup-project/kup/internal/snapshot"
 )
@@ -47,9 +46,7 @@ type verifiedSnapshot struct {
 	snapshot.Verified
 }
 
-func runSnapshotVerify(ctx context.Context, sys *system, g *global, arg, identity string, offline bool, output string) (err error) {
-	ctx, done := sys.untilStop(ctx)
-	defer done()
+func runSnapshotVerify(ctx context.Context, sys *system, g *global, arg, identity string, offline bool, output string) error {
 	if err := textOrJSON(output); err != nil {
 		return err
 	}
@@ -57,22 +54,21 @@ func runSnapshotVerify(ctx context.Context, sys *system, g *global, arg, identit
 	if err != nil {
 		return err
 	}
-	s, err := openOffline(sys, g, false)
-	if s != nil {
-		defer s.close()
-	}
-	if err != nil {
-		return err
-	}
-	uid, prover := s.membersToAsk(ctx, offline)
-	v, err := s.verifySnapshot(ctx, uid, arg, ids, prover)
+	var proven snapshot.Verified
+	err = inSession(ctx, sys, g, false, func(ctx context.Context, s *session) error {
+		uid, prover := s.membersToAsk(ctx, offline)
+		return s.verifySnapshot(ctx, uid, arg, ids, prover, func(v snapshot.Verified, _ string) error {
+			proven = v
+			return nil
+		})
+	})
 	if err != nil {
 		return err
 	}
 	if output == "json" {
-		return printJSON(sys.out, verifiedSnapshot{1, v})
+		return printJSON(sys.out, verifiedSnapshot{1, proven})
 	}
-	writeVerified(sys.out, v)
+	writeVerified(sys.out, proven)
 	return nil
 }
 
@@ -83,8 +79,6 @@ func (s *session) membersToAsk(ctx context.Context, offline bool) (uid string, p
 		return "", snapshotProver{why: "--offline"}
 	case s.hosts == nil:
 		p.why = "there is no inventory that names their hosts"
-	case s.inv.Etcd.Topology == inventory.External:
-		p.why = "external members are not reached"
 	default:
 		if err := s.connectEtcd(ctx); err != nil {
 			p.why = oneLine(err.Error())
@@ -95,29 +89,37 @@ func (s *session) membersToAsk(ctx context.Context, offline bool) (uid string, p
 	return s.clusterIfReached(ctx), p
 }
 
-// verifySnapshot gets a snapshot and proves it, in a working directory of kup's own.
-func (s *session) verifySnapshot(ctx context.Context, uid, arg string, ids snapshot.Identities, prover snapshotProver) (v snapshot.Verified, err error) {
+// verifySnapshot gets a snapshot and proves it, in a working directory of kup's own. As
+// long as that is there, use has the plain file. With a uid only a snapshot of that
+// cluster is good.
+func (s *session) verifySnapshot(
+	ctx context.Context, uid, arg string, ids snapshot.Identities, prover snapshotProver, use func(v snapshot.Verified, file string) error,
+) (err error) {
 	store, err := s.knownSnapshots("")
 	if err != nil {
-		return v, err
+		return err
 	}
 	work, err := snapshot.NewWork(store.Work)
 	if err != nil {
-		return v, err
+		return err
 	}
 	defer func() { err = errors.Join(err, work.Close()) }()
 	f, err := fetchSnapshot(ctx, store, arg, ids, work)
 	if err != nil {
-		return v, err
+		return err
 	}
 	if uid != "" && f.Described && f.Meta.Cluster != uid {
-		return v, &snapshot.BadError{Name: f.Meta.Name, Err: fmt.Errorf("%w: its description names the cluster %s, this is %s", snapshot.ErrForeign, f.Meta.Cluster, uid)}
+		return &snapshot.BadError{Name: f.Meta.Name, Err: fmt.Errorf("%w: its description names the cluster %s, this is %s", snapshot.ErrForeign, f.Meta.Cluster, uid)}
 	}
 	var rehearser snapshot.Rehearser
 	if prover.cluster != nil {
 		rehearser = s.rehearser()
 	}
-	return snapshot.Verify(ctx, f, prover, rehearser, work)
+	v, err := snapshot.Verify(ctx, f, prover, rehearser, work)
+	if err != nil {
+		return err
+	}
+	return use(v, f.Path)
 }
 
 // fetchSnapshot gets a file or a stored snapshot, plain.

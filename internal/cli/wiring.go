@@ -66,7 +66,8 @@ func (s *session) gateDeps(p *plan.Plan, m *memory) gate.Deps {
 		APIServers: s.apiServers(p), Nodes: nodesSide{s.api}, Etcd: s.etcd, Certificates: certificates{s.hosts},
 		Baselines: step.Baselines{Artefacts: m}, Workloads: s.api,
 		DNS: dns{Client: s.api, hosts: s.hosts, nodes: p.Facts.Nodes}, Admission: s.api,
-		Facts: &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(), ClusterDomain: p.Facts.Kubeadm.DNSDomain,
+		Objects: objectsSide{s, p, m},
+		Facts:   &p.Facts, EtcdCertificates: s.catalog.EtcdCertificates(), ClusterDomain: p.Facts.Kubeadm.DNSDomain,
 		Policy: plan.GatePolicy{
 			Sustain: seams.pace(s.inv.Gates.Sustain), Every: seams.pace(gate.DefaultEvery), Timeout: s.inv.Gates.Timeout,
 		},

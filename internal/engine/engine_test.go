@@ -246,6 +246,27 @@ func TestFailureLetsOtherLanesReachTheirBoundary(t *testing.T) {
 	})
 }
 
+// Lanes that fail side by side are all told of; one that stopped at a boundary is not.
+func TestFailedTellsOfEveryLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.run = func(s plan.Step) error {
+			if s.ID == "a1" || s.ID == "b1" {
+				return fmt.Errorf("%s: %w", s.ID, errors.New("is broken"))
+			}
+			return nil
+		}
+		p := onePlan(3, plan.Lane{step("a1"), step("a2")}, plan.Lane{step("b1")}, plan.Lane{step("c1"), step("c2"), step("c3")})
+		var failed []string
+		for _, f := range Failed(fmt.Errorf("run: %w", w.engine().Run(t.Context(), p, fresh(), nil))) {
+			failed = append(failed, f.Step)
+		}
+		if !slices.Equal(failed, []string{"a1", "b1"}) || w.effects["c1"] == 0 {
+			t.Errorf("failed %v", failed)
+		}
+	})
+}
+
 func withRun(s journal.State) journal.State { s.Run = "r"; return s }
 
 func TestStopEndsAtTheStepBoundary(t *testing.T) {

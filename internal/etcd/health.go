@@ -35,9 +35,7 @@ type MemberHealth struct {
 	// Unapplied counts the raft entries that the member has agreed to and not
 	// applied; Behind those that the leader has and it has not applied.
 	Unapplied, Behind uint64
-	// StorageVersion is the version of the data's schema; empty below etcd 3.6.
-	StorageVersion string
-	Err            error // why the member did not answer
+	Err               error // why the member did not answer
 }
 
 // Health asks every member. It fails only when no member answers.
@@ -88,10 +86,13 @@ func (s seen) health(head uint64) MemberHealth {
 	m.Leader = s.leads()
 	m.DBSize, m.Quota = s.status.GetDbSize(), s.status.GetDbSizeQuota()
 	m.DBSizeInUse = s.status.GetDbSizeInUse()
-	m.Term, m.StorageVersion = s.status.GetRaftTerm(), s.status.GetStorageVersion()
+	m.Term = s.status.GetRaftTerm()
 	m.Unapplied, m.Behind = s.lag(), distance(head, s.status.GetRaftAppliedIndex())
 	v, err := cluster.ParseVersion(s.status.GetVersion())
 	m.Version = v
+	if agreed, err := cluster.ParseVersion(s.status.GetStorageVersion()); err == nil {
+		m.StorageVersion = agreed
+	}
 	m.Problem = m.problem(err, s.status.GetLeader() == 0, s.status.GetErrors())
 	m.Healthy = m.Problem == ""
 	return m

@@ -165,6 +165,37 @@ func memberAt(members []cluster.Member, node string, want cluster.Version) plan.
 	return notYet("etcd has no member on %s", node)
 }
 
+// etcdAgreed wants the member of a node to be able to run an older etcd on the data of
+// all. What the members agreed on never falls: waiting brings no older etcd back in.
+func (d *Deps) etcdAgreed(node string, back cluster.Version) check {
+	return func(ctx context.Context) plan.Verdict {
+		members, err := d.Etcd.Members(ctx)
+		if err != nil {
+			return cannotTell("etcd's members: %v", err)
+		}
+		const instead = "; mend it there and go on with the upgrade: kup apply --resume; or restore the hop's snapshot: kup rollback --scope data"
+		agreed := cluster.EtcdAgreed(members)
+		switch {
+		case back.Line().Less(agreed.Line()):
+			return never("etcd's members agreed on %s since the rollback was planned, and etcd %s neither reads their data nor joins them; the member of %s was left as it is%s", agreed.Line(), back.Bare(), node, instead)
+		case !agreed.IsZero():
+			return holds()
+		}
+		// Below 3.6 none tells. One that runs proves that none agreed on more than it runs.
+		silent := false
+		for _, m := range members {
+			if !m.Version.IsZero() && !back.Line().Less(m.Version.Line()) {
+				return holds()
+			}
+			silent = silent || m.Version.IsZero()
+		}
+		if silent || len(members) == 0 {
+			return cannotTell("no etcd member that answers tells which version the members agreed on, and none runs %s", back.Line())
+		}
+		return never("all etcd members run a newer minor than %s by now, and none tells that they did not agree on it; the member of %s was left as it is%s", back.Line(), node, instead)
+	}
+}
+
 func memberName(m cluster.Member) string {
 	if m.Name != "" {
 		return m.Name

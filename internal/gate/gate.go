@@ -29,6 +29,7 @@ type Deps struct {
 	Workloads    Workloads
 	DNS          DNS
 	Admission    Admission
+	Objects      Objects
 
 	// Facts are those of the plan: what was unavailable then is not held against
 	// the upgrade.
@@ -101,6 +102,8 @@ func (s *Set) Gate(id plan.GateID) (Gate, error) {
 		return s.polled(fmt.Sprintf("no etcd member's store takes more than %d%% of its quota", cluster.EtcdNearlyFull), d.etcdBelowQuota()), nil
 	case "etcd-member":
 		return s.polled(fmt.Sprintf("the etcd member of %s runs %s or newer and is healthy", node, version), d.etcdMember(node, exact(version))), nil
+	case "etcd-agreed":
+		return s.polled(fmt.Sprintf("etcd's members agreed on no minor above that of %s, to which the member of %s goes back", version, node), d.etcdAgreed(node, exact(version))), nil
 	case "etcd-data-equal":
 		return s.once("all etcd members hold the same data", d.Etcd.DataEqual), nil
 	case "certificates-renewed":
@@ -113,6 +116,8 @@ func (s *Set) Gate(id plan.GateID) (Gate, error) {
 		return s.polled("workloads are as ready as before hop "+version, d.workloadsAtBaseline(version)), nil
 	case "dns-answers":
 		return s.polled("CoreDNS answers for kubernetes.default.svc", d.dnsAnswers), nil
+	case "objects-kept":
+		return s.once("the API servers of before hop "+version+" keep every object as it is, but for what was accepted", d.objectsKept(version)), nil
 	case "admission-available":
 		return s.polled("fail-closed webhooks and aggregated APIs are available", d.admissionAvailable), nil
 	}

@@ -102,24 +102,27 @@ func content(o *unstructured.Unstructured) (json.RawMessage, error) {
 }
 
 // Stands tells whether an object is what was recorded: whether to write that would
-// change anything, which the API server itself is asked.
-func (c *Client) Stands(ctx context.Context, ref string, recorded json.RawMessage) (bool, error) {
+// change anything, which the API server itself is asked. It asks again when somebody,
+// such as a controller that writes the status, wrote in between.
+func (c *Client) Stands(ctx context.Context, ref string, recorded json.RawMessage) (stands bool, err error) {
 	in, name, err := c.object(ref)
 	if err != nil {
 		return false, err
 	}
-	now, err := in.Get(ctx, name, metav1.GetOptions{})
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		now, err := in.Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			stands, _, err = compared(ctx, in, now, recorded)
+		}
+		return err
+	})
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", ref, err)
 	}
-	same, _, err := compared(ctx, in, now, recorded)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", ref, err)
-	}
-	return same, nil
+	return stands, nil
 }
 
 // PutBack makes an object what was recorded. It stays the same object: only what it

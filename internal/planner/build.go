@@ -45,13 +45,18 @@ func Build(f cluster.Facts, target []cluster.Version, c *catalog.Catalog, p Poli
 		}
 		tellSaving(&out, eachHop)
 	}
-	if err := plan.Seal(&out); err != nil {
+	return sealed(out)
+}
+
+// sealed closes a plan, once it holds to all that plans must.
+func sealed(p plan.Plan) (plan.Plan, error) {
+	if err := plan.Seal(&p); err != nil {
 		return plan.Plan{}, err
 	}
-	if err := plan.Validate(&out); err != nil {
+	if err := plan.Validate(&p); err != nil {
 		return plan.Plan{}, fmt.Errorf("planner: %w", err)
 	}
-	return out, nil
+	return p, nil
 }
 
 type builder struct {

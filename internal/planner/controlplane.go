@@ -10,17 +10,7 @@ import (
 // every node first; the kubelets only when ALL API servers are at the new minor,
 // because a kubelet must never be newer than an API server it may talk to.
 func (h *hopBuilder) controlPlane() []plan.Stage {
-	var waves []plan.Wave
-	if lanes := h.componentLanes(); len(lanes) > 0 {
-		waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
-	}
-	if lanes := h.kubeletLanes(); len(lanes) > 0 {
-		waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
-	}
-	if len(waves) == 0 {
-		return nil
-	}
-	return []plan.Stage{{Name: plan.ControlPlane, Waves: waves}}
+	return staged(plan.ControlPlane, one(h.componentLanes()...), one(h.kubeletLanes()...))
 }
 
 // upgrade is one control plane and the kubeadm command it gets.

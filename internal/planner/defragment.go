@@ -22,7 +22,7 @@ func (h *hopBuilder) defragment() (stages []plan.Stage, why string) {
 		}
 		lanes = append(lanes, h.defragmentLane(n))
 	}
-	return []plan.Stage{{Name: plan.EtcdStage, Waves: []plan.Wave{{Parallel: 1, Lanes: lanes}}}}, ""
+	return staged(plan.EtcdStage, one(lanes...)), ""
 }
 
 func (h *hopBuilder) defragmentLane(n *nodeState) plan.Lane {
@@ -30,9 +30,7 @@ func (h *hopBuilder) defragmentLane(n *nodeState) plan.Lane {
 	s := h.step(plan.KindDefragment, stage, n.Name, "defragment", "defragment", "defragment the etcd member of "+n.Name)
 	s.Args["member"] = n.Name
 	before := append(h.othersReady(n), "etcd-healthy")
-	if len(h.state.members()) > 2 {
-		before = append(before, gate("etcd-quorum", n.Name, ""))
-	}
+	before = append(before, quorumWithout(n, h.state.members())...)
 	lane := plan.Lane{h.moveLeader(stage, n, prefix)}
 	inner := plan.Lane{h.gated(s, before, []plan.GateID{"etcd-healthy", "apiservers-ready"})}
 	return append(lane, h.aroundRestart(stage, n, prefix, h.othersReady(n), inner)...)

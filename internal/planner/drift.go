@@ -142,18 +142,28 @@ func (d *drift) node(was, is *cluster.Node) {
 	}
 }
 
+// members compares who is a member. One that joins anew is away, and without a name, in
+// between: of it nothing is compared before that is over, and its new id never.
 func (d *drift) members(was, is []cluster.Member) {
 	if len(was) == 0 || len(is) == 0 {
 		return
 	}
+	away := map[string]bool{} // peer URLs
+	for _, m := range was {
+		if m.PeerURL != "" && d.expected.joining.has(m) {
+			away[m.PeerURL] = true
+		}
+	}
 	ids := func(members []cluster.Member) string {
 		var out []string
 		for _, m := range members {
-			if d.expected.joined[m.Name] { // stacked members have their nodes' names
+			switch {
+			case d.expected.joining.has(m), away[m.PeerURL]:
+			case d.expected.joined.has(m):
 				out = append(out, m.Name)
-				continue
+			default:
+				out = append(out, m.Name+" ("+m.ID+")")
 			}
-			out = append(out, m.Name+" ("+m.ID+")")
 		}
 		slices.Sort(out)
 		return strings.Join(out, ", ")

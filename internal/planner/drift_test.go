@@ -18,7 +18,7 @@ func driftFacts() cluster.Facts {
 			{Name: "cp-1", Role: cluster.ControlPlane, InAPI: true, Kubelet: v, Runtime: "containerd://1.6.20", StaticPods: pods},
 			{Name: "w-1", Role: cluster.Worker, InAPI: true, Kubelet: v, Runtime: "containerd://1.6.20"},
 		},
-		Etcd: cluster.Etcd{Members: []cluster.Member{{ID: "a1", Name: "cp-1"}}},
+		Etcd: cluster.Etcd{Members: []cluster.Member{{ID: "a1", Name: "cp-1", Node: "cp-1", PeerURL: "https://10.0.0.11:2380"}}},
 	}
 }
 
@@ -100,5 +100,43 @@ func TestDrift(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A member that was taken out is away, then announced without a name, and at last there
+// under a new id: whoever goes on with its rejoin finds it in any of these. The name of a
+// member on a host of its own is not the host's.
+func TestDriftWhileAMemberRejoins(t *testing.T) {
+	facts := driftFacts()
+	facts.Etcd.Members = []cluster.Member{
+		{ID: "a1", Name: "one", Node: "db-1", PeerURL: "https://10.0.0.31:2380"},
+		{ID: "b1", Name: "two", PeerURL: "https://10.0.0.32:2380"}, // it did not answer
+		{ID: "c1", Name: "three", Node: "db-3", PeerURL: "https://10.0.0.33:2380"},
+	}
+	p := &plan.Plan{Facts: facts, Hops: []plan.Hop{{
+		From: cluster.MustParseVersion("v1.34.4"), To: cluster.MustParseVersion("v1.33.13"),
+		Stages: []plan.Stage{{Waves: []plan.Wave{{Lanes: []plan.Lane{
+			{{ID: "rejoin", Node: "db-2", Kind: plan.KindRejoin, Args: map[string]string{"member": "two"}}},
+		}}}}},
+	}}}
+	for name, tt := range map[string]struct {
+		progress Progress
+		second   []cluster.Member
+		differs  bool
+	}{
+		"not begun":             {Untouched, facts.Etcd.Members[1:2], false},
+		"gone, not begun":       {Untouched, nil, true},
+		"gone":                  {Begun, nil, false},
+		"announced":             {Begun, []cluster.Member{{ID: "d1", PeerURL: "https://10.0.0.32:2380"}}, false},
+		"back":                  {Begun, []cluster.Member{{ID: "d1", Name: "two", Node: "db-2", PeerURL: "https://10.0.0.32:2380"}}, false},
+		"over":                  {Ended, []cluster.Member{{ID: "d1", Name: "two", Node: "db-2", PeerURL: "https://10.0.0.32:2380"}}, false},
+		"gone after it ended":   {Ended, nil, true},
+		"another was announced": {Begun, []cluster.Member{{ID: "d1", PeerURL: "https://10.0.0.39:2380"}}, true},
+	} {
+		now := facts
+		now.Etcd.Members = append([]cluster.Member{facts.Etcd.Members[0], facts.Etcd.Members[2]}, tt.second...)
+		if found := Drift(p, func(string) Progress { return tt.progress }, &now); (len(found) > 0) != tt.differs {
+			t.Errorf("%s: %v", name, found)
+		}
 	}
 }

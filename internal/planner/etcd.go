@@ -29,8 +29,12 @@ func (h *hopBuilder) earlyEtcd() ([]plan.Stage, error) {
 			h.minor.EtcdMin(), oldest)
 	}
 	images := h.minor.Images(h.to, h.facts.Kubeadm.ImageRepository, tag)
-	h.notice(false, "etcd goes first in this hop: the API server of %s needs etcd %s or newer, and a member runs %s", h.to, h.minor.EtcdMin(), oldest)
+	h.tellEtcdFirst(oldest)
 	return h.etcdLanes("early-", to, images.Etcd), nil
+}
+
+func (h *hopBuilder) tellEtcdFirst(oldest cluster.Version) {
+	h.notice(false, "etcd goes first in this hop: the API server of %s needs etcd %s or newer, and a member runs %s", h.to, h.minor.EtcdMin(), oldest)
 }
 
 // etcdStage moves the members to what the target brings, or, where kubeadm
@@ -73,7 +77,7 @@ func (h *hopBuilder) etcdLanes(prefix string, to cluster.Version, image string) 
 			n.etcd, n.etcdImage = to, image
 		}
 	}
-	return []plan.Stage{{Name: plan.EtcdStage, Waves: []plan.Wave{{Parallel: 1, Lanes: lanes}}}}
+	return staged(plan.EtcdStage, one(lanes...))
 }
 
 // changesEtcdMinor tells whether some member runs another minor than to.
@@ -148,11 +152,15 @@ func (h *hopBuilder) memberLane(m member) plan.Lane {
 
 // memberGates are asked before a member goes away.
 func (h *hopBuilder) memberGates(n *nodeState) []plan.GateID {
-	gates := h.healthyStore()
-	if len(h.state.members()) > 2 {
-		gates = append(gates, gate("etcd-quorum", n.Name, ""))
+	return append(h.healthyStore(), quorumWithout(n, h.state.members())...)
+}
+
+// quorumWithout is asked where the others are a quorum as long as all of them are well.
+func quorumWithout(n *nodeState, members []*nodeState) []plan.GateID {
+	if len(members) < 3 {
+		return nil
 	}
-	return gates
+	return []plan.GateID{gate("etcd-quorum", n.Name, "")}
 }
 
 // healthyStore is asked of all members together. Whoever accepted a store that is

@@ -57,19 +57,9 @@ func (h *hopBuilder) externalEtcd() (externalStages, error) {
 		if first == 0 {
 			return externalStages{}, targetError(h.to, TargetEtcd, "its API server needs etcd %s or newer, and kubeadm of that release knows none beyond %s; choose a newer patch", h.minor.EtcdMin(), h.etcd)
 		}
-		h.notice(false, "etcd goes first in this hop: the API server of %s needs etcd %s or newer, and a member runs %s", h.to, h.minor.EtcdMin(), oldest)
+		h.tellEtcdFirst(oldest)
 	}
 	return externalStages{before: h.externalStage(way[:first]), after: h.externalStage(way[first:])}, nil
-}
-
-func oldestOf(members []*nodeState) cluster.Version {
-	oldest := members[0].etcd
-	for _, n := range members {
-		if n.etcd.Less(oldest) {
-			oldest = n.etcd
-		}
-	}
-	return oldest
 }
 
 // externalStage is one wave a release: a member does not begin the next one before all
@@ -77,14 +67,9 @@ func oldestOf(members []*nodeState) cluster.Version {
 func (h *hopBuilder) externalStage(way []cluster.Version) []plan.Stage {
 	var waves []plan.Wave
 	for _, to := range way {
-		if lanes := h.externalPass(to); len(lanes) > 0 {
-			waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
-		}
+		waves = append(waves, one(h.externalPass(to)...)...)
 	}
-	if len(waves) == 0 {
-		return nil
-	}
-	return []plan.Stage{{Name: plan.EtcdStage, Waves: waves}}
+	return staged(plan.EtcdStage, waves)
 }
 
 // externalPass takes every member that is older to one release.
@@ -130,9 +115,7 @@ func (h *hopBuilder) externalLane(n *nodeState, to cluster.Version, first, noWay
 		s.WayBack = plan.WayBackNone
 	}
 	before := append([]plan.GateID{"apiservers-ready"}, h.healthyStore()...)
-	if len(h.state.external) > 2 {
-		before = append(before, gate("etcd-quorum", n.Name, ""))
-	}
+	before = append(before, quorumWithout(n, h.state.external)...)
 	if first {
 		before = append(before, "etcd-data-equal")
 	}

@@ -48,9 +48,25 @@ type expectation struct {
 	settled map[key]cluster.Version   // brought by steps that ended
 	open    map[key][]cluster.Version // brought, perhaps, by steps that were begun since
 	config  bool                      // kubeadm's ConfigMaps are the plan's own by now
-	joined  map[string]bool           // nodes whose etcd member may have joined anew
+	joined  memberSet                 // may have joined anew
+	joining memberSet                 // may be on their way to that
 	pins    pins
 }
+
+// memberSet are members of etcd, by node and by name: one that is away is known by its
+// name alone, which on a host of its own need not be the host's.
+type memberSet map[string]bool
+
+// add takes the member that a step is about.
+func (set memberSet) add(s *plan.Step) {
+	for _, name := range []string{s.Node, s.Args["member"]} {
+		if name != "" {
+			set[name] = true
+		}
+	}
+}
+
+func (set memberSet) has(m cluster.Member) bool { return set[m.Node] || set[m.Name] }
 
 // pins is what the plan's steps have made of etcd.local.imageTag so far.
 type pins struct {
@@ -73,7 +89,7 @@ func (p *pins) note(tag string, how Progress) {
 }
 
 func expect(p *plan.Plan, progress func(string) Progress) expectation {
-	e := expectation{settled: map[key]cluster.Version{}, open: map[key][]cluster.Version{}, joined: map[string]bool{}}
+	e := expectation{settled: map[key]cluster.Version{}, open: map[key][]cluster.Version{}, joined: memberSet{}, joining: memberSet{}}
 	p.Steps(func(h *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		k, v, moves := effect(h, s)
 		how, anew := progress(s.ID).plain()
@@ -84,7 +100,12 @@ func expect(p *plan.Plan, progress func(string) Progress) expectation {
 			e.pins.note(tag, how)
 		}
 		e.config = e.config || rewritesConfig(s)
-		e.joined[s.Node] = e.joined[s.Node] || s.Kind == plan.KindRejoin || (anew && k.what == effectEtcd)
+		if s.Kind == plan.KindRejoin && how == Begun {
+			e.joining.add(s)
+		}
+		if s.Kind == plan.KindRejoin || (anew && k.what == effectEtcd) {
+			e.joined.add(s)
+		}
 		if !moves || how == TakenBack {
 			return true
 		}

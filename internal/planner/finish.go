@@ -34,7 +34,7 @@ func (h *hopBuilder) addons() []plan.Stage {
 		return nil
 	}
 	lane = append(h.kubeadmPackage(plan.Addons, n), lane...)
-	return []plan.Stage{{Name: plan.Addons, Waves: []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{lane}}}}}
+	return staged(plan.Addons, one(lane))
 }
 
 // addonWanted is false for an add-on the cluster does not have, such as
@@ -70,5 +70,5 @@ func (h *hopBuilder) workloads() []plan.Stage {
 	s := reads(h.step(plan.KindCompare, plan.WorkloadStage, "", "compare", "compare", "compare the workloads with the baseline; name users of deprecated APIs"))
 	s.Args["hop"] = h.to.Line().String()
 	s = h.gated(s, nil, append(h.workloadGates(), "admission-available"))
-	return []plan.Stage{{Name: plan.WorkloadStage, Waves: []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{s}}}}}}
+	return staged(plan.WorkloadStage, one(plan.Lane{s}))
 }

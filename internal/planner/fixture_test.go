@@ -24,11 +24,12 @@ func (t topology) facts(c *catalog.Catalog) cluster.Facts {
 	if !ok {
 		panic("no row for " + t.version)
 	}
-	_, etcd, _ := m.Etcd(v)
+	tag, etcd, _ := m.Etcd(v)
 	if t.etcd != "" {
 		etcd = cluster.MustParseVersion(t.etcd)
+		tag = etcd.Bare() + "-0"
 	}
-	images := m.Images(v, "", "")
+	images := m.Images(v, "", tag)
 	f := cluster.Facts{
 		At:       surveyed,
 		Identity: cluster.Identity{UID: "0c9de2a5-0f4b-4b5e-9a51-6f2a3c1d7e10", CA: "sha256:00", Name: "lab", Endpoint: "https://10.90.0.2:6443"},

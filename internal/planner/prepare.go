@@ -31,9 +31,9 @@ func (h *hopBuilder) prepare() []plan.Stage {
 	// passes is found out here, and not when half of it has moved.
 	baseline = h.gated(baseline, nil, append([]plan.GateID{"apiservers-ready", "admission-available"}, h.dnsGates()...))
 
-	waves := []plan.Wave{{Parallel: 1, Lanes: []plan.Lane{{snapshot}}}}
+	var rehearsal plan.Lane
 	if rehearse, ok := h.rehearse(); ok {
-		waves = append(waves, plan.Wave{Parallel: 1, Lanes: []plan.Lane{{rehearse}}})
+		rehearsal = plan.Lane{rehearse}
 	}
 	var controlPlanes, workers []plan.Lane
 	for _, n := range h.state.nodes {
@@ -48,17 +48,10 @@ func (h *hopBuilder) prepare() []plan.Stage {
 			workers = append(workers, h.prepareNode(n))
 		}
 	}
-	if len(controlPlanes) > 0 { // one at a time: unpacking images starves the API server and etcd beside it
-		waves = append(waves, plan.Wave{Parallel: 1, Lanes: controlPlanes})
-	}
-	if lanes := h.prepareEtcdHosts(); len(lanes) > 0 { // one at a time: a download takes disk and network from the member
-		waves = append(waves, plan.Wave{Parallel: 1, Lanes: lanes})
-	}
-	if len(workers) > 0 {
-		waves = append(waves, plan.Wave{Parallel: min(len(workers), maxPrepare), Lanes: workers})
-	}
-	waves = append(waves, plan.Wave{Parallel: 1, Lanes: []plan.Lane{{baseline}}})
-	return []plan.Stage{{Name: plan.Prepare, Waves: waves}}
+	return staged(plan.Prepare, one(plan.Lane{snapshot}), one(rehearsal),
+		one(controlPlanes...),        // unpacking images starves the API server and etcd beside it
+		one(h.prepareEtcdHosts()...), // a download takes disk and network from the member
+		atMost(maxPrepare, workers...), one(plan.Lane{baseline}))
 }
 
 func (h *hopBuilder) prepareNode(n *nodeState) plan.Lane {

@@ -90,11 +90,9 @@ func (h *hopBuilder) raiseEtcd(early bool) []plan.Stage {
 		s.WayBack = plan.WayBackEdit
 	}
 	h.tellRaise()
-	return []plan.Stage{{Name: plan.EtcdStage, Waves: []plan.Wave{
-		{Parallel: 1, Lanes: []plan.Lane{{h.gated(pin, h.healthyStore(), nil)}}},
-		{Parallel: 1, Lanes: lanes},
-		{Parallel: 1, Lanes: []plan.Lane{{h.gated(unpin, []plan.GateID{"etcd-healthy"}, nil)}}},
-	}}}
+	return staged(plan.EtcdStage,
+		one(plan.Lane{h.gated(pin, h.healthyStore(), nil)}), one(lanes...),
+		one(plan.Lane{h.gated(unpin, []plan.GateID{"etcd-healthy"}, nil)}))
 }
 
 // raisedBackup is the name of the backups of members that were raised in the hop to a

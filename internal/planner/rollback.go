@@ -31,6 +31,9 @@ type Evidence struct {
 	// Wanted are the nodes to take back that the operator named; empty: those whose
 	// steps did not end.
 	Wanted []string
+	// Failed narrows those whose steps did not end to the nodes on which one failed: the
+	// others only stopped at a step boundary. Empty: all of them.
+	Failed []string
 	// EtcdCluster is the version that etcd's members agreed on, which none of them may
 	// fall below; zero: not known.
 	EtcdCluster cluster.Version
@@ -139,6 +142,9 @@ func Rollback(u Undone, e Evidence, w Way, c *catalog.Catalog, p Policy) (plan.P
 		Hops:     []plan.Hop{{From: r.from, To: r.to, Etcd: r.etcdAfterwards(w.Scope), Stages: stages}},
 		Rollback: &plan.Rollback{Run: u.Run, Plan: u.Plan.ID, Scope: w.Scope, Nodes: w.Nodes, Losses: e.Losses[w.Scope]},
 	}
+	if w.Scope == plan.ScopeHop {
+		out.Rollback.Schema = r.schema()
+	}
 	for _, s := range known[:at] {
 		if cheaper := r.judge(s); !cheaper.Open() {
 			out.Rollback.Refused = append(out.Rollback.Refused, plan.Refusal{Scope: s.scope, Why: cheaper.Why})
@@ -146,13 +152,7 @@ func Rollback(u Undone, e Evidence, w Way, c *catalog.Catalog, p Policy) (plan.P
 	}
 	out.Notices = r.notices
 	out.Measured = measured(&out, p)
-	if err := plan.Seal(&out); err != nil {
-		return plan.Plan{}, err
-	}
-	if err := plan.Validate(&out); err != nil {
-		return plan.Plan{}, fmt.Errorf("planner: %w", err)
-	}
-	return out, nil
+	return sealed(out)
 }
 
 // rollback lays out the way back from one hop. Its hop goes from the newer version to
@@ -203,7 +203,8 @@ func newRollback(u Undone, e Evidence, c *catalog.Catalog, p Policy) (*rollback,
 	if r.etcd.IsZero() {
 		_, r.etcd, _ = minor.Etcd(hop.From)
 	}
-	r.images = minor.Images(hop.From, facts.Kubeadm.ImageRepository, facts.Kubeadm.EtcdImageTag)
+	// By now the tag may be the one that the hop sets while it raises etcd.
+	r.images = minor.Images(hop.From, facts.Kubeadm.ImageRepository, u.Plan.Facts.Kubeadm.EtcdImageTag)
 	return r, true
 }
 

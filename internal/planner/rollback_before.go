@@ -123,9 +123,7 @@ func moveOn(all map[string]before, h *plan.Hop, s *plan.Step) {
 func (r *rollback) etcdBefore() cluster.Version {
 	var oldest cluster.Version
 	for _, b := range r.before {
-		if !b.etcd.IsZero() && (oldest.IsZero() || b.etcd.Less(oldest)) {
-			oldest = b.etcd
-		}
+		oldest = older(oldest, b.etcd)
 	}
 	return oldest
 }

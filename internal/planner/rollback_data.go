@@ -66,17 +66,11 @@ func (r *rollback) dataWay() Way {
 // dataNodes tells which node could not go back; empty: all can.
 func (r *rollback) dataNodes() string {
 	for _, n := range r.state.nodes {
-		b, known := r.before[n.Name]
-		if !known {
+		if _, known := r.before[n.Name]; !known {
 			return fmt.Sprintf("node %s joined since: the snapshot knows nothing of it; remove it first (kubeadm reset there)", n.Name)
 		}
-		if b.backup.Path == "" && (n.Role == cluster.ControlPlane || r.touchedBy(n.Name)) {
-			return fmt.Sprintf("there is no backup of node %s from before hop %s", n.Name, r.line)
-		}
-		for _, name := range r.movedPackages(n.Name) {
-			if _, known := b.packages[name]; !known {
-				return fmt.Sprintf("which %s node %s had before hop %s is not known", name, n.Name, r.line)
-			}
+		if why := r.lacks(n.Name, n.Role == cluster.ControlPlane || r.touchedBy(n.Name), r.movedPackages(n.Name)); why != "" {
+			return why
 		}
 	}
 	for _, m := range r.peers() {
@@ -95,7 +89,7 @@ func (r *rollback) dataNodes() string {
 			return fmt.Sprintf("node %s ran an etcd member before hop %s and runs none now: bring it back first, or restore by hand: docs/disaster-recovery.md", n.Name, r.line)
 		}
 	}
-	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
+	if r.replacedCA() {
 		return "the cluster's CA was replaced since: nodes would not trust what the snapshot holds"
 	}
 	return ""
@@ -211,16 +205,16 @@ func (d *dataBuilder) aside(node string) string {
 
 // everywhere is a wave with a lane on each of the nodes, all at once.
 func everywhere(nodes []*nodeState, lane func(*nodeState) plan.Lane) []plan.Wave {
-	var lanes []plan.Lane
+	return atMost(len(nodes), lanesOf(nodes, lane)...)
+}
+
+// lanesOf gives each node's lane.
+func lanesOf(nodes []*nodeState, lane func(*nodeState) plan.Lane) []plan.Lane {
+	var out []plan.Lane
 	for _, n := range nodes {
-		if l := lane(n); len(l) > 0 {
-			lanes = append(lanes, l)
-		}
+		out = append(out, lane(n))
 	}
-	if len(lanes) == 0 {
-		return nil
-	}
-	return []plan.Wave{{Parallel: len(lanes), Lanes: lanes}}
+	return out
 }
 
 // restoring marks a step that only another restore takes back.

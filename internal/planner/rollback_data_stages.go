@@ -25,24 +25,13 @@ const (
 // prepare brings everything to the nodes while all still runs, or at least while
 // nothing was stopped: whoever cannot go back is found out here.
 func (d *dataBuilder) prepare() []plan.Wave {
-	controlPlanes := everywhere(d.state.controlPlanes(), d.prepareNode)
-	for i := range controlPlanes { // one at a time: unpacking images starves etcd beside it
-		controlPlanes[i].Parallel = 1
-	}
-	workers := everywhere(d.state.withRole(cluster.Worker), d.prepareNode)
-	for i := range workers {
-		workers[i].Parallel = min(workers[i].Parallel, maxPrepare)
-	}
-	return append(controlPlanes, workers...)
+	// One at a time: unpacking images starves etcd beside it.
+	controlPlanes := one(lanesOf(d.state.controlPlanes(), d.prepareNode)...)
+	return append(controlPlanes, atMost(maxPrepare, lanesOf(d.state.withRole(cluster.Worker), d.prepareNode)...)...)
 }
 
 func (d *dataBuilder) prepareNode(n *nodeState) plan.Lane {
-	var lane plan.Lane
-	if moved := d.movedPackages(n.Name); len(moved) > 0 {
-		lane = d.fetchBack(plan.Prepare, n, moved...)
-	}
-	images := d.imagesBack(n)
-	lane = append(lane, d.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
+	lane := d.bring(n, d.movedPackages(n.Name), d.imagesBack(n, d.etcdImage(n)))
 	runtime := reads(d.command(plan.Prepare, n.Name, "runtime", "runtime", []string{"crictl", "--runtime-endpoint", socketOf(n), "pods", "--quiet"}, shortTimeout))
 	runtime.WayBack = plan.WayBackNothing
 	runtime.Title = "ask the container runtime with crictl, which stops pods later"

@@ -46,8 +46,7 @@ func (d *dataBuilder) controllers(n *nodeState) plan.Lane {
 		[]string{manifests + "kube-controller-manager.yaml", manifests + "kube-scheduler.yaml"})
 	s.Args["component"], s.Args["version"] = plan.ComponentControlPlane, old.String()
 	s = d.gated(s, nil, []plan.GateID{gate("static-pods", n.Name, old.String()), gate("node-ready", n.Name, d.before[n.Name].kubelet.String())})
-	lb := d.policy.LoadBalancer
-	return append(plan.Lane{s}, d.balancer(plan.Start, n, "lb-restore", "put the API server of "+n.Name+" back into the load balancer", lb.Restore, nil)...)
+	return append(plan.Lane{s}, d.balanced(plan.Start, n, "")...)
 }
 
 // oldNode puts back what the hop moved of a node, its kubelet still stopped. Where

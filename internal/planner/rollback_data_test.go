@@ -59,6 +59,56 @@ func TestRollbackOfTheData(t *testing.T) {
 	}
 }
 
+// The snapshot is of before the hop, and so is the manifest that is put back: where the hop
+// raised etcd before its turn, the programs and images are of before that.
+func TestRollbackOfTheDataIsOfBeforeARaise(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 1, "v1.33.13", "v3.5.24"}, nil, "v1.34.4")
+	for _, failing := range []string{"1.34/etcd/cp-2/raise-etcd", "1.34/etcd/cp-2/etcd", ""} {
+		for _, seen := range []bool{true, false} {
+			u, now := stopped(t, p, failing)
+			u = withSnapshot(u, "1.34")
+			if !seen {
+				was := *u.Plan
+				was.Facts = copyFacts(t, was.Facts)
+				for i := range was.Facts.Nodes {
+					if pod := was.Facts.Nodes[i].Static("etcd"); pod != nil {
+						pod.Image = ""
+					}
+				}
+				u.Plan = &was
+			}
+			e := Evidence{Facts: &now, Saved: read(4100)}
+			back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			looked := 0
+			back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+				image := s.Args["image"]
+				if s.Kind == plan.KindImages && strings.HasPrefix(s.Node, "cp-") {
+					for _, one := range strings.Split(s.Args["images"], "\n") {
+						if strings.Contains(one, "/etcd:") {
+							image = one
+						}
+					}
+				}
+				if image == "" {
+					return true
+				}
+				looked++
+				if v := s.Args["version"]; !strings.HasSuffix(image, "/etcd:3.5.24-0") || (s.Kind != plan.KindImages && v != "3.5.24") {
+					t.Errorf("%q failed, seen: %t: %s has %s for version %s", failing, seen, s.ID, image, v)
+				}
+				return true
+			})
+			if looked != 9 {
+				t.Errorf("%q failed: %d steps have an image of etcd", failing, looked)
+			}
+		}
+	}
+}
+
 func argumentsOf(p plan.Plan, kinds ...plan.Kind) string {
 	var b strings.Builder
 	b.WriteString("\narguments\n")

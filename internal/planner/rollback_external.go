@@ -68,6 +68,7 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 		s.Args["version"] = from
 		s.Args["keep"] = plan.EtcdKeep(r.undone.Run, r.line, from)
 		s.WayBack = plan.WayBackNode
+		guard := agreedBelow(l.node, versionOf(l.swap, "from"), versionOf(l.swap, "version"))
 		var lane plan.Lane
 		if r.memberHealthy(l.node) {
 			n := r.facts.Node(l.node)
@@ -75,7 +76,7 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 		}
 		after := []plan.GateID{gate("etcd-member", l.node, from), "etcd-healthy", "etcd-data-equal", "apiservers-ready"}
 		if len(r.facts.Etcd.Members) < 2 {
-			out = append(out, append(lane, r.gated(s, nil, after)))
+			out = append(out, append(lane, r.gated(s, guard, after)))
 			continue
 		}
 		// A member that does not start on its data, or has others, is for the rejoin to see.
@@ -84,7 +85,7 @@ func (r *rollback) externalBack(lanes []openLane) []plan.Wave {
 			"see to it that the member's data are those of the others; if not, it joins again, empty")
 		rejoin.Args["member"], rejoin.Args["dataDir"] = s.Args["member"], s.Args["dataDirectory"]
 		rejoin.Args["unit"], rejoin.Args["version"] = s.Args["unit"], from
-		out = append(out, append(lane, s, r.gated(rejoin, nil, after)))
+		out = append(out, append(lane, r.gated(s, guard, nil), r.gated(rejoin, nil, after)))
 	}
 	return one(out...)
 }
@@ -112,9 +113,7 @@ func (r *rollback) externalBefore() cluster.Version {
 	}
 	var oldest cluster.Version
 	for _, v := range at {
-		if oldest.IsZero() || v.Less(oldest) {
-			oldest = v
-		}
+		oldest = older(oldest, v)
 	}
 	return oldest
 }

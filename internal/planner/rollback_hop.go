@@ -11,8 +11,11 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
-// ArtefactObjects is what a run recorded of the API's objects before the hop.
-const ArtefactObjects = "objects"
+// What a run recorded of the API before the hop: its objects, and what it served.
+const (
+	ArtefactObjects = "objects"
+	ArtefactSchema  = "schema"
+)
 
 // addonsBack are the steps that put the API's objects back, in their order: what
 // kubeadm and kubelets read comes before any older one of them runs.
@@ -44,7 +47,7 @@ func (u Undone) Hop(c *catalog.Catalog) (plan.Hop, bool) {
 // hopWay judges the way back of a whole hop that keeps what was written since.
 func (r *rollback) hopWay() Way {
 	for _, judge := range []func() string{
-		r.refusesAsked, r.refusesEtcd, r.refusesStored, r.refusesObjects, r.refusesNodes,
+		r.refusesAsked, r.refusesEtcd, r.refusesStored, r.refusesObjects, r.refusesSchema, r.refusesNodes,
 	} {
 		if why := judge(); why != "" {
 			return Way{Why: why}
@@ -54,12 +57,12 @@ func (r *rollback) hopWay() Way {
 }
 
 func (r *rollback) refusesAsked() string {
-	switch was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; {
+	switch {
 	case r.evidence.Facts == nil:
 		return "the API does not answer, and objects are to be looked through and put back"
 	case len(r.evidence.Wanted) > 0:
 		return "single nodes were asked for, and a hop goes back as a whole"
-	case was != "" && is != "" && was != is:
+	case r.replacedCA():
 		return "the cluster's CA was replaced since: certificates of before would not be trusted"
 	}
 	return ""
@@ -127,31 +130,34 @@ func (r *rollback) refusesObjects() string {
 	return ""
 }
 
+func (r *rollback) refusesSchema() string {
+	if r.schema() == nil {
+		return fmt.Sprintf("run %s did not record what the API served before hop %s", r.undone.Run, r.line)
+	}
+	return ""
+}
+
+// schema is what objects are held against; nil: it was not recorded.
+func (r *rollback) schema() *plan.Record {
+	a, found := r.undone.State.Artefact(r.line, ArtefactSchema, "")
+	if !found || a.Path == "" {
+		return nil
+	}
+	return &plan.Record{Hop: r.line, Source: path.Base(a.Path), Digest: a.Digest}
+}
+
 // refusesNodes: every node that moved must have what it goes back to, and none may
 // stay newer than the API servers then are.
 func (r *rollback) refusesNodes() string {
 	for _, n := range r.state.nodes {
 		l, moved := r.moved(n.Name)
 		if moved {
-			if why := r.refusesBack(l); why != "" {
+			if why := r.lacks(l.node, l.needsBackup(), l.packages); why != "" {
 				return why
 			}
 		}
 		if is := n.Kubelet; !l.swapped && r.to.Line().Less(is.Line()) {
 			return fmt.Sprintf("the kubelet of node %s is at %s, and this run did not bring it there: there is nothing to take it back to; remove the node, or take it to %s by hand", n.Name, is, r.to)
-		}
-	}
-	return ""
-}
-
-func (r *rollback) refusesBack(l openLane) string {
-	b := r.before[l.node]
-	if b.backup.Path == "" && (len(l.packages) > 0 || l.control || l.command) {
-		return fmt.Sprintf("there is no backup of node %s from before hop %s", l.node, r.line)
-	}
-	for _, name := range l.packages {
-		if _, known := b.packages[name]; !known {
-			return fmt.Sprintf("which %s node %s had before hop %s is not known", name, l.node, r.line)
 		}
 	}
 	return ""
@@ -207,12 +213,27 @@ func (r *rollback) hopStages() ([]plan.Stage, error) {
 			servers = append(servers, r.fromLane(l, n))
 		}
 	}
+	r.keepsObjects(servers)
 	addons := r.objectsBack(plan.Addons, "configs", "coredns", "kube-proxy")
 	r.tellHop()
 	return slices.Concat(
 		r.prepareHop(), staged(plan.Addons, one(addons)), staged(plan.Workers, workers),
 		staged(plan.ControlPlane, one(kubelets...), one(servers...)), r.lookBack(nil),
 	), nil
+}
+
+// keepsObjects has every object looked through once more, right before the first API
+// server goes back: much may have been written since the plan.
+func (r *rollback) keepsObjects(servers []plan.Lane) {
+	for _, lane := range servers {
+		for i := range lane {
+			if s := &lane[i]; s.Args["component"] == plan.ComponentControlPlane {
+				s.Before = append(s.Before, gate("objects-kept", "", r.line))
+				s.Estimate += r.catalog.Estimate("objects-kept")
+				return
+			}
+		}
+	}
 }
 
 // settled lets the next drain wait until what this one moved is back.
@@ -266,25 +287,16 @@ func (r *rollback) prepareHop() []plan.Stage {
 	var controlPlanes, workers []plan.Lane
 	for _, n := range r.state.nodes {
 		l, _ := r.moved(n.Name)
-		var lane plan.Lane
-		if len(l.packages) > 0 {
-			lane = r.fetchBack(plan.Prepare, n, l.packages...)
-		}
-		images := r.hopImages(n)
-		lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
+		lane := r.bring(n, l.packages, r.hopImages(n))
 		if n.Role == cluster.ControlPlane {
 			controlPlanes = append(controlPlanes, lane)
 		} else {
 			workers = append(workers, lane)
 		}
 	}
-	waves := append(one(plan.Lane{snapshot}), one(controlPlanes...)...)
-	if len(workers) > 0 {
-		waves = append(waves, plan.Wave{Parallel: min(len(workers), maxPrepare), Lanes: workers})
-	}
 	baseline := r.baselineNow()
 	baseline = r.gated(baseline, nil, append([]plan.GateID{"apiservers-ready", "admission-available"}, r.dnsGates()...))
-	return staged(plan.Prepare, waves, one(plan.Lane{baseline}))
+	return staged(plan.Prepare, one(plan.Lane{snapshot}), one(controlPlanes...), atMost(maxPrepare, workers...), one(plan.Lane{baseline}))
 }
 
 // hopImages are what runs on the node after the rollback; etcd's stays.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/kup-project/kup/internal/catalog"
+	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -79,7 +80,7 @@ func checkHopBack(t testing.TB, p *plan.Plan, u Undone) {
 	for _, n := range newState(&u.Plan.Facts).nodes {
 		started[n.Name] = n.kubelet
 	}
-	configs, fetched := false, map[string]bool{}
+	configs, fetched, looked := false, map[string]bool{}, 0
 	p.Steps(func(h *plan.Hop, st *plan.Stage, s *plan.Step) bool {
 		switch {
 		case s.Kind == plan.KindObjects:
@@ -107,6 +108,12 @@ func checkHopBack(t testing.TB, p *plan.Plan, u Undone) {
 				t.Errorf("%s runs before the configuration went back", s.ID)
 			}
 		}
+		if slices.Contains(s.Before, gate("objects-kept", "", u.Line())) {
+			looked++
+		}
+		if s.Args["component"] == plan.ComponentControlPlane && looked != 1 {
+			t.Errorf("%s: objects were looked through %d times before it", s.ID, looked)
+		}
 		for node, kubelet := range kubelets {
 			for of, server := range servers {
 				if server.Line().Less(kubelet.Line()) {
@@ -116,6 +123,9 @@ func checkHopBack(t testing.TB, p *plan.Plan, u Undone) {
 		}
 		return true
 	})
+	if looked > 1 || p.Rollback.Schema == nil || p.Rollback.Schema.Hop != u.Line() {
+		t.Errorf("objects are looked through %d times, held against %+v", looked, p.Rollback.Schema)
+	}
 	for node, v := range kubelets {
 		if v != started[node] {
 			t.Errorf("the kubelet of %s ends at %s, before it was at %s", node, v, started[node])
@@ -128,6 +138,13 @@ func checkHopBack(t testing.TB, p *plan.Plan, u Undone) {
 	}
 	if !slices.ContainsFunc(p.Notices, func(n plan.Notice) bool { return strings.Contains(n.Text, "not supported upstream") }) {
 		t.Error("the plan does not say that this is not supported upstream")
+	}
+}
+
+// without takes what a run recorded under a name away.
+func without(name string) func(*Undone, *Evidence) {
+	return func(u *Undone, _ *Evidence) {
+		u.State.Artefacts = slices.DeleteFunc(u.State.Artefacts, func(a journal.Artefact) bool { return a.Name == name })
 	}
 }
 
@@ -144,9 +161,10 @@ func TestWaysOfAHop(t *testing.T) {
 		"another CA":   {func(_ *Undone, e *Evidence) { e.Facts.Identity.CA = "sha256:ff" }, "CA was replaced"},
 		"etcd's minor": {func(_ *Undone, e *Evidence) { e.Facts.Etcd.Members[1].Version = cluster.MustParseVersion("3.7.0") }, "etcd on cp-2 is at 3.7 and was at 3.6"},
 		"etcd agreed":  {func(_ *Undone, e *Evidence) { e.EtcdCluster = cluster.MustParseVersion("3.7.0") }, "agreed on 3.7"},
-		"not recorded": {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[:len(u.State.Artefacts)-1] }, "did not record"},
+		"not recorded": {without(ArtefactObjects), "did not record kubeadm's configuration"},
+		"no schema":    {without(ArtefactSchema), "did not record what the API served before hop 1.35"},
 		"no config":    {func(_ *Undone, e *Evidence) { e.Recorded = e.Recorded[:2] }, "no configuration of kubeadm"},
-		"no backup":    {func(u *Undone, _ *Evidence) { u.State.Artefacts = u.State.Artefacts[len(u.State.Artefacts)-1:] }, "no backup of node"},
+		"no backup":    {without(ArtefactBackup), "no backup of node"},
 		"unknown pins": {func(u *Undone, _ *Evidence) { u.Plan.Facts.Node("w-2").Host = nil }, "which kubeadm node w-2 had"},
 		"the edges": {func(_ *Undone, e *Evidence) {
 			e.Refused = map[plan.Scope]string{plan.ScopeHop: "etcd has what cannot be read"}

@@ -92,14 +92,26 @@ func (l *openLane) add(s *plan.Step) {
 // taken are the lanes of the scope node: of the nodes that were asked for, or of those
 // that were left in the middle.
 func (r *rollback) taken() []openLane {
-	wanted := r.evidence.Wanted
+	wanted, broken := r.evidence.Wanted, r.evidence.Failed
 	return slices.DeleteFunc(r.openLanes(), func(l openLane) bool {
 		if len(wanted) > 0 {
 			// etcd of a member whose turn is over stays: it is a stage of its own.
 			return !slices.Contains(wanted, l.node) || (l.ended && l.stage == plan.EtcdStage)
 		}
-		return l.ended
+		return l.ended || (len(broken) > 0 && !slices.Contains(broken, l.node))
 	})
+}
+
+// halfway are the nodes that stay in the middle of their steps.
+func (r *rollback) halfway() []string {
+	var out []string
+	for _, l := range r.openLanes() {
+		if !l.ended && !slices.Contains(r.nodes, l.node) && !slices.Contains(out, l.node) {
+			out = append(out, l.node)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // nodeWay judges the way back of single nodes.
@@ -127,7 +139,7 @@ func (r *rollback) nodeWay() Way {
 			return w
 		}
 	}
-	if was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA; was != "" && is != "" && was != is {
+	if r.replacedCA() {
 		w.Why = "the cluster's CA was replaced since: certificates of before would not be trusted"
 		return w
 	}
@@ -211,13 +223,12 @@ func (r *rollback) fromLane(l openLane, n *nodeState) plan.Lane {
 	case l.control: // kubeadm of some minors writes the kubelet's configuration with it
 		lane = r.componentsBack(l.stage, n, kubelet...)
 	case l.etcd:
-		lane = r.memberBack(l.stage, n)
+		lane = r.memberBack(l.stage, n, l.crossed)
 	case l.command:
 		lane = plan.Lane{r.filesBack(l.stage, n, "kubelet-files", "files", "the kubelet's configuration", kubelet)}
 	}
 	if l.balanced && !l.control && !l.etcd {
-		lb := r.policy.LoadBalancer
-		lane = append(lane, r.balancer(l.stage, n, "lb-restore", "put the API server of "+n.Name+" back into the load balancer", lb.Restore, nil)...)
+		lane = append(lane, r.balanced(l.stage, n, "")...)
 	}
 	if l.control || l.command {
 		lane = append(lane, r.socketBack(l.stage, n)...)
@@ -243,17 +254,11 @@ func (r *rollback) prepareBack(lanes []openLane) []plan.Stage {
 				images = images || l.control || l.etcd || l.swapped
 			}
 		}
-		var lane plan.Lane
-		if len(packages) > 0 {
-			lane = r.fetchBack(plan.Prepare, n, packages...)
-		}
+		var wanted []string
 		if images {
-			wanted := r.imagesBack(n)
-			lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(wanted)), wanted))
+			wanted = r.imagesBack(n, r.memberImage(n))
 		}
-		if len(lane) > 0 {
-			out = append(out, lane)
-		}
+		out = append(out, r.bring(n, packages, wanted))
 	}
 	waves := one(out...)
 	if r.evidence.Facts != nil {
@@ -262,14 +267,26 @@ func (r *rollback) prepareBack(lanes []openLane) []plan.Stage {
 	return staged(plan.Prepare, waves)
 }
 
-// imagesBack are what the node ran before the hop.
-func (r *rollback) imagesBack(n *nodeState) []string {
+// bring sees to it that a node has packages and images of before.
+func (r *rollback) bring(n *nodeState, packages, images []string) plan.Lane {
+	var lane plan.Lane
+	if len(packages) > 0 {
+		lane = r.fetchBack(plan.Prepare, n, packages...)
+	}
+	if len(images) > 0 {
+		lane = append(lane, r.imagesStep(plan.Prepare, n, "images", "images", fmt.Sprintf("see to %d images of before", len(images)), images))
+	}
+	return lane
+}
+
+// imagesBack are what the node ran before the hop, its member the given one.
+func (r *rollback) imagesBack(n *nodeState, etcd string) []string {
 	out := []string{r.images.KubeProxy, r.images.Pause}
 	if n.Role == cluster.ControlPlane {
 		out = append(slices.Clone(r.images.ControlPlane), out...)
 	}
 	if n.member {
-		out = append(out, r.etcdImage(n))
+		out = append(out, etcd)
 	}
 	return withSandbox(n, out)
 }
@@ -298,6 +315,9 @@ func (r *rollback) lookBack(steps []string) []plan.Stage {
 func (r *rollback) tellNode() {
 	nodes := strings.Join(r.nodes, ", ")
 	r.notice(false, "%s goes back to what it was before the hop to %s; everything else of the hop stands, and when the cause is mended `kup apply --resume` goes on with run %s", nodes, r.from, r.undone.Run)
+	if rest := r.halfway(); len(rest) > 0 {
+		r.notice(false, "in the middle of their steps, cordoned where they had come to that, stay %s: `kup apply --resume` goes on with them", strings.Join(rest, ", "))
+	}
 	if r.noneStays(r.taken()) {
 		r.notice(false, "no API server stays at %s: kubeadm's and the kubelets' configuration in the API become what they were before the hop, and what anybody else changed in them since is lost", r.from)
 	}

@@ -120,10 +120,11 @@ func (r *rollback) componentsBack(stage plan.StageName, n *nodeState, also ...st
 }
 
 // memberBack takes an etcd member back to its binary of before, on its own data. Data
-// that are not the others' any more are left behind: the member joins again, empty.
-func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
+// that are not the others' any more are left behind: the member joins again, empty. One
+// that crossed to another minor goes back while the others agreed on none above its old.
+func (r *rollback) memberBack(stage plan.StageName, n *nodeState, crossed bool) plan.Lane {
 	old, raised := r.before[n.Name].etcd, r.before[n.Name].raised
-	image := r.etcdImage(n)
+	image := r.memberImage(n)
 	if raised.backup.Path != "" {
 		old = raised.to
 	}
@@ -133,6 +134,9 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 		lane = append(lane, r.moveLeader(stage, n, ""))
 	}
 	before := r.othersReady(n)
+	if crossed {
+		before = append(before, agreedBelow(n.Name, old, r.hop.Etcd)...)
+	}
 	back := r.filesBack(stage, n, "etcd", "etcd-back", fmt.Sprintf("etcd's manifest, of %s", old), append(r.certificateFiles(n, true), manifests+"etcd.yaml"))
 	if raised.backup.Path != "" {
 		back.Args["archive"], back.Args["digest"] = raised.backup.Path, raised.backup.Digest
@@ -151,17 +155,24 @@ func (r *rollback) memberBack(stage plan.StageName, n *nodeState) plan.Lane {
 	return append(lane, r.aroundRestart(stage, n, "", before, inner)...)
 }
 
-// etcdImage is the image that the member had: of the node's own pod where it was seen.
+// etcdImage is the image that the member ran when the hop began, and took the hop's
+// snapshot with: of the node's own pod where it was seen.
 func (r *rollback) etcdImage(n *nodeState) string {
-	if raised := r.before[n.Name].raised; raised.backup.Path != "" {
-		return raised.image
-	}
 	if was := r.undone.Plan.Facts.Node(n.Name); was != nil {
 		if pod := was.Static("etcd"); pod != nil && pod.Version == r.before[n.Name].etcd && pod.Image != "" {
 			return pod.Image
 		}
 	}
 	return r.images.Etcd
+}
+
+// memberImage is the image that the member goes back to on its own data: what the hop
+// raised it to, where it did.
+func (r *rollback) memberImage(n *nodeState) string {
+	if raised := r.before[n.Name].raised; raised.backup.Path != "" {
+		return raised.image
+	}
+	return r.etcdImage(n)
 }
 
 func (r *rollback) memberHealthy(node string) bool {
@@ -315,44 +326,6 @@ func certificatePaths(name string) []string {
 		file = pki + "etcd/" + rest
 	}
 	return []string{file + ".crt", file + ".key"}
-}
-
-// workerWaves is one wave for each pool, as wide as the pool's budget. A node for
-// which lane gives nothing is left alone.
-func (r *rollback) workerWaves(lane func(*nodeState) plan.Lane) []plan.Wave {
-	names, pools := r.state.pools()
-	var waves []plan.Wave
-	for _, name := range names {
-		var lanes []plan.Lane
-		for _, n := range pools[name] {
-			if l := lane(n); len(l) > 0 {
-				lanes = append(lanes, l)
-			}
-		}
-		if len(lanes) > 0 {
-			width := min(r.policy.pool(name).MaxUnavailable.of(len(pools[name])), len(lanes))
-			waves = append(waves, plan.Wave{Parallel: width, Lanes: lanes})
-		}
-	}
-	return waves
-}
-
-// one is a wave of lanes that go one at a time; none where there are no lanes.
-func one(lanes ...plan.Lane) []plan.Wave {
-	lanes = slices.DeleteFunc(lanes, func(l plan.Lane) bool { return len(l) == 0 })
-	if len(lanes) == 0 {
-		return nil
-	}
-	return []plan.Wave{{Parallel: 1, Lanes: lanes}}
-}
-
-// staged gives a stage, none where there are no waves.
-func staged(name plan.StageName, waves ...[]plan.Wave) []plan.Stage {
-	all := slices.Concat(waves...)
-	if len(all) == 0 {
-		return nil
-	}
-	return []plan.Stage{{Name: name, Waves: all}}
 }
 
 // reopen records in the run that is taken back what no longer stands: those steps, or,

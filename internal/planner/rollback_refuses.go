@@ -3,6 +3,9 @@ package planner
 import (
 	"fmt"
 	"slices"
+
+	"github.com/kup-project/kup/pkg/cluster"
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 // refuses tells in a sentence why a lane cannot be taken back; empty: it can.
@@ -14,14 +17,8 @@ func (r *rollback) refuses(l openLane) string {
 	if n == nil {
 		return fmt.Sprintf("node %s is not in the cluster any more", l.node)
 	}
-	b := r.before[l.node]
-	if b.backup.Path == "" && (len(l.packages) > 0 || l.control || l.etcd || l.command) {
-		return fmt.Sprintf("there is no backup of node %s from before hop %s", l.node, r.line)
-	}
-	for _, name := range l.packages {
-		if _, known := b.packages[name]; !known {
-			return fmt.Sprintf("which %s node %s had before hop %s is not known", name, l.node, r.line)
-		}
+	if why := r.lacks(l.node, l.needsBackup(), l.packages); why != "" {
+		return why
 	}
 	if r.evidence.Facts == nil && (l.swapped || l.cordoned) {
 		return fmt.Sprintf("the API does not answer, and node %s goes back cordoned and drained", l.node)
@@ -35,6 +32,32 @@ func (r *rollback) refuses(l openLane) string {
 		return r.refusesMember(l.node)
 	}
 	return ""
+}
+
+// needsBackup tells whether files are put back where the lane is taken back.
+func (l openLane) needsBackup() bool {
+	return len(l.packages) > 0 || l.control || l.etcd || l.command
+}
+
+// lacks tells in a sentence what a node would go back to and cannot: its backup, where
+// files are put back, or packages of which nobody knows the version.
+func (r *rollback) lacks(node string, files bool, packages []string) string {
+	b := r.before[node]
+	if files && b.backup.Path == "" {
+		return fmt.Sprintf("there is no backup of node %s from before hop %s", node, r.line)
+	}
+	for _, name := range packages {
+		if _, known := b.packages[name]; !known {
+			return fmt.Sprintf("which %s node %s had before hop %s is not known", name, node, r.line)
+		}
+	}
+	return ""
+}
+
+// replacedCA tells whether the cluster's CA is another one than when the run began.
+func (r *rollback) replacedCA() bool {
+	was, is := r.undone.Plan.Facts.Identity.CA, r.facts.Identity.CA
+	return was != "" && is != "" && was != is
 }
 
 // newerKubelet names a node whose kubelet moved in this hop and does not go back
@@ -68,6 +91,15 @@ func (r *rollback) refusesMember(node string) string {
 		return ""
 	}
 	return fmt.Sprintf("etcd on node %s cannot go back from %s to %s: no member of before is left, and the older etcd no longer reads the data", node, brought, old)
+}
+
+// agreedBelow asks once more, right before a member goes back to another minor, what
+// refusesMember and refusesExternal asked when the way was chosen.
+func agreedBelow(node string, old, brought cluster.Version) []plan.GateID {
+	if old.Line() == brought.Line() {
+		return nil
+	}
+	return []plan.GateID{gate("etcd-agreed", node, old.String())}
 }
 
 // otherOldMember tells whether some other member had no turn in the hop.

@@ -37,6 +37,8 @@ func stopped(t testing.TB, p plan.Plan, failing string) (Undone, cluster.Facts) 
 		if s.Kind == plan.KindBaseline && !over {
 			u.State.Artefacts = append(u.State.Artefacts, journal.Artefact{
 				Name: ArtefactObjects, Hop: s.Args["hop"], Path: "/state/" + u.Run + "/objects-" + s.Args["hop"] + ".json", Digest: "sha256:0b",
+			}, journal.Artefact{
+				Name: ArtefactSchema, Hop: s.Args["hop"], Path: "/state/" + u.Run + "/schema-" + s.Args["hop"] + ".json.gz", Digest: "sha256:0c",
 			})
 		}
 		if s.Kind == plan.KindCordon {
@@ -51,19 +53,6 @@ func stopped(t testing.TB, p plan.Plan, failing string) (Undone, cluster.Facts) 
 		t.Fatalf("the plan has no step %s", failing)
 	}
 	return u, now
-}
-
-func copyFacts(t testing.TB, f cluster.Facts) cluster.Facts {
-	t.Helper()
-	b, err := plan.Encode(&plan.Plan{Format: plan.Format, Facts: f})
-	if err != nil {
-		t.Fatal(err)
-	}
-	back, err := plan.Decode(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return back.Facts
 }
 
 func upgradePlan(t testing.TB, c *catalog.Catalog, top topology, change func(*Policy), target ...string) (plan.Plan, Policy) {
@@ -221,6 +210,57 @@ func TestWaysOfANode(t *testing.T) {
 	}
 }
 
+// Where workers go side by side and several fail, those go back whose steps failed; one that
+// only stopped at a step boundary beside them stays, and is named.
+func TestOnlyFailedNodesGoBack(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 4, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	for _, tt := range []struct{ failed, want, stay string }{
+		{"", "w-1 w-2 w-3", ""},
+		{"w-3", "w-3", "stay w-1, w-2:"},
+		{"w-1 w-3", "w-1 w-3", "stay w-2:"},
+		{"w-4", "", ""}, // its first step was not begun
+	} {
+		u, now := stopped(t, p, "1.34/workers/w-3/kubelet")
+		for _, node := range []string{"w-1", "w-2"} {
+			u.leaves(node, "1.34/workers/"+node+"/kubeadm")
+		}
+		e := Evidence{Facts: &now, Failed: strings.Fields(tt.failed)}
+		w := wayOf(Ways(u, e, c), plan.ScopeNode)
+		if got := strings.Join(w.Nodes, " "); got != tt.want || w.Open() != (tt.want != "") {
+			t.Errorf("%q failed: %q go back (%s), want %q", tt.failed, got, w.Why, tt.want)
+		}
+		if !w.Open() {
+			continue
+		}
+		back, err := Rollback(u, e, w, c, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkBack(t, &back, u)
+		for _, id := range reopened(&back) {
+			if node := strings.Split(id, "/")[2]; !slices.Contains(w.Nodes, node) {
+				t.Errorf("%q failed: step %s no longer stands", tt.failed, id)
+			}
+		}
+		said := fmt.Sprint(back.Notices)
+		if (tt.stay == "") == strings.Contains(said, "stay ") || !strings.Contains(said, tt.stay) {
+			t.Errorf("%q failed: %s", tt.failed, said)
+		}
+	}
+}
+
+// leaves makes a lane one that stopped before a step.
+func (u Undone) leaves(node, before string) {
+	over := false
+	u.Plan.Steps(func(_ *plan.Hop, st *plan.Stage, s *plan.Step) bool {
+		if over = over || s.ID == before; over && s.Node == node && st.Name == plan.Workers {
+			delete(u.State.Steps, s.ID)
+		}
+		return true
+	})
+}
+
 // What was before a later hop is what the hop before it brought, and a worker's hop of
 // before may be several minors away.
 func TestWhatWasBeforeALaterHop(t *testing.T) {
@@ -335,6 +375,7 @@ func checkBack(t testing.TB, p *plan.Plan, u Undone) {
 	if err := plan.Validate(p); err != nil {
 		t.Error(err)
 	}
+	checkAgreed(t, p, u)
 	last := ""
 	stopped := map[string]bool{}  // kubelets
 	drained := map[string]bool{}  // nodes

@@ -126,15 +126,29 @@ func (s *state) pools() ([]string, map[string][]*nodeState) {
 	return names, byName
 }
 
-// oldestEtcd is the oldest version among the members; zero without members.
+// oldestEtcd is that of the members.
 func (s *state) oldestEtcd() cluster.Version {
+	return oldestOf(s.members())
+}
+
+// oldestOf is the oldest etcd among some members; zero where there are none, or one's is
+// not known.
+func oldestOf(members []*nodeState) cluster.Version {
 	var oldest cluster.Version
-	for i, n := range s.members() {
+	for i, n := range members {
 		if i == 0 || n.etcd.Less(oldest) {
 			oldest = n.etcd
 		}
 	}
 	return oldest
+}
+
+// older is the older one of two versions, as far as they are known.
+func older(a, b cluster.Version) cluster.Version {
+	if a.IsZero() || (!b.IsZero() && b.Less(a)) {
+		return b
+	}
+	return a
 }
 
 // arrive moves everything to where a hop ends, but for the kubelets of those that

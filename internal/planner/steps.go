@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -68,6 +69,28 @@ func gate(name, subject, version string) plan.GateID {
 		id += "@" + version
 	}
 	return plan.GateID(id)
+}
+
+// atMost is a wave of lanes of which so many go side by side; none where there are no
+// lanes.
+func atMost(width int, lanes ...plan.Lane) []plan.Wave {
+	lanes = slices.DeleteFunc(lanes, func(l plan.Lane) bool { return len(l) == 0 })
+	if len(lanes) == 0 {
+		return nil
+	}
+	return []plan.Wave{{Parallel: min(width, len(lanes)), Lanes: lanes}}
+}
+
+// one is a wave of lanes that go one at a time; none where there are no lanes.
+func one(lanes ...plan.Lane) []plan.Wave { return atMost(1, lanes...) }
+
+// staged gives a stage, none where there are no waves.
+func staged(name plan.StageName, waves ...[]plan.Wave) []plan.Stage {
+	all := slices.Concat(waves...)
+	if len(all) == 0 {
+		return nil
+	}
+	return []plan.Stage{{Name: name, Waves: all}}
 }
 
 // command runs argv on the node. Done is the execution's own record: every one
@@ -181,13 +204,17 @@ func (h *hopBuilder) balancer(stage plan.StageName, n *nodeState, name, title st
 	return plan.Lane{h.gated(s, before, nil)}
 }
 
+// balanced puts an API server back into the load balancer.
+func (h *hopBuilder) balanced(stage plan.StageName, n *nodeState, prefix string) plan.Lane {
+	return h.balancer(stage, n, prefix+"lb-restore", "put the API server of "+n.Name+" back into the load balancer", h.policy.LoadBalancer.Restore, nil)
+}
+
 // aroundRestart puts the steps that restart an API server between the load
 // balancer's commands.
 func (h *hopBuilder) aroundRestart(stage plan.StageName, n *nodeState, prefix string, before []plan.GateID, inner plan.Lane) plan.Lane {
-	lb := h.policy.LoadBalancer
-	lane := h.balancer(stage, n, prefix+"lb-drain", "take the API server of "+n.Name+" out of the load balancer", lb.Drain, before)
+	lane := h.balancer(stage, n, prefix+"lb-drain", "take the API server of "+n.Name+" out of the load balancer", h.policy.LoadBalancer.Drain, before)
 	lane = append(lane, inner...)
-	return append(lane, h.balancer(stage, n, prefix+"lb-restore", "put the API server of "+n.Name+" back into the load balancer", lb.Restore, nil)...)
+	return append(lane, h.balanced(stage, n, prefix)...)
 }
 
 // emptied is cordon and drain.

@@ -44,10 +44,8 @@ func (t text) String() string { return string(t) }
 func current(f *cluster.Facts) cluster.Version {
 	var oldest cluster.Version
 	for i := range f.Nodes {
-		if pod := f.Nodes[i].Static("kube-apiserver"); pod != nil && !pod.Version.IsZero() {
-			if oldest.IsZero() || pod.Version.Less(oldest) {
-				oldest = pod.Version
-			}
+		if pod := f.Nodes[i].Static("kube-apiserver"); pod != nil {
+			oldest = older(oldest, pod.Version)
 		}
 	}
 	if oldest.IsZero() {

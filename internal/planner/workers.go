@@ -1,8 +1,6 @@
 package planner
 
 import (
-	"slices"
-
 	"github.com/kup-project/kup/internal/catalog"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -10,35 +8,35 @@ import (
 // workers is one wave for each pool, as wide as the pool's budget, after one of the
 // workers whose kubelets wait for a later hop.
 func (h *hopBuilder) workers() []plan.Stage {
+	var waiting []*nodeState
+	waves := h.workerWaves(func(n *nodeState) plan.Lane {
+		switch {
+		case !n.kubelet.Less(h.to):
+			return nil
+		case h.waits(n):
+			h.waiting[n.Name] = true
+			waiting = append(waiting, n)
+			return nil
+		}
+		return h.workerLane(n, h.policy.pool(n.Pool).Drain)
+	})
+	return staged(plan.Workers, atMost(maxPrepare, h.waitingLanes(waiting)...), waves)
+}
+
+// workerWaves is one wave for each pool, as wide as the pool's budget. A node for
+// which lane gives nothing is left alone.
+func (h *hopBuilder) workerWaves(lane func(*nodeState) plan.Lane) []plan.Wave {
 	names, pools := h.state.pools()
 	var waves []plan.Wave
-	var waiting []*nodeState
 	for _, name := range names {
-		pool := h.policy.pool(name)
 		var lanes []plan.Lane
 		for _, n := range pools[name] {
-			switch {
-			case !n.kubelet.Less(h.to):
-			case h.waits(n):
-				h.waiting[n.Name] = true
-				waiting = append(waiting, n)
-			default:
-				lanes = append(lanes, h.workerLane(n, pool.Drain))
-			}
+			lanes = append(lanes, lane(n))
 		}
-		if len(lanes) > 0 {
-			// The budget is of the pool as it is, also when half of it is done.
-			width := min(pool.MaxUnavailable.of(len(pools[name])), len(lanes))
-			waves = append(waves, plan.Wave{Parallel: width, Lanes: lanes})
-		}
+		// The budget is of the pool as it is, also when half of it is done.
+		waves = append(waves, atMost(h.policy.pool(name).MaxUnavailable.of(len(pools[name])), lanes...)...)
 	}
-	if lanes := h.waitingLanes(waiting); len(lanes) > 0 {
-		waves = slices.Insert(waves, 0, plan.Wave{Parallel: min(len(lanes), maxPrepare), Lanes: lanes})
-	}
-	if len(waves) == 0 {
-		return nil
-	}
-	return []plan.Stage{{Name: plan.Workers, Waves: waves}}
+	return waves
 }
 
 // workerLane empties the node first and then changes it, its configuration

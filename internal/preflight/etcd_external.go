@@ -11,6 +11,9 @@ import (
 // programs, and those that they replace.
 const releaseSize = 300 << 20
 
+// leastData is less than any member of a cluster takes: its log alone is larger.
+const leastData = 1 << 20
+
 // checkExternal wants, of an external etcd, everything seen that a swap of a member needs:
 // each member on a host of the inventory, run by a unit that starts an etcd.
 func checkExternal(in Input) []Finding {
@@ -54,10 +57,12 @@ func (in Input) externalHost(n *cluster.Node, member bool) (why, fix string) {
 		return "unit " + u.Unit + " is not active there", "correct etcd.members[].unit in kup.yaml, or start it"
 	case filepath.Base(u.Binary) != "etcd" || u.Version.IsZero():
 		return "unit " + u.Unit + " does not start a program etcd that tells its version, but " + orNothing(u.Binary), "have the unit start etcd itself; kup replaces no container and no wrapper"
+	case u.DataSize < leastData:
+		return u.DataDirectory + " there holds no member's data", "correct etcd.members[].dataDirectory in kup.yaml: what a swap sets aside, and a way back, are the data there"
 	case len(in.Path) == 0:
 		return "", ""
 	}
-	need := uint64(max(u.DataSize, 0)) + releaseSize
+	need := uint64(u.DataSize) + releaseSize
 	if at, free, known := freeAt(n.Host, "/var/lib/kup"); known && free < need {
 		return fmt.Sprintf("%s has %s free, and a release and a copy of the member's data take up to %s", at, bytes(free), bytes(need)), "make room there"
 	}

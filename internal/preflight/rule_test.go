@@ -212,6 +212,7 @@ func cases() []ruleCase {
 		{"KUP-049", "a unit that is down", external(func(_ *Input, n *cluster.Node) { n.Host.Etcd.Active = false })},
 		{"KUP-049", "a unit that runs a container", external(func(_ *Input, n *cluster.Node) { n.Host.Etcd.Binary = "/usr/bin/docker" })},
 		{"KUP-049", "no room for a copy of the data", external(func(_ *Input, n *cluster.Node) { n.Host.DiskFree["/var/lib/kup"] = 1 << 20 })},
+		{"KUP-049", "a data directory without data", external(func(_ *Input, n *cluster.Node) { n.Host.Etcd.DataSize = 4 << 10 })},
 		{"KUP-050", "no disruption", func(in *Input) {
 			in.Facts.Budgets = []cluster.Budget{{Namespace: "shop", Name: "db", DesiredHealthy: 3, ExpectedPods: 3}, {Namespace: "shop", Name: "gone"}}
 		}},

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -43,6 +44,14 @@ var lossKinds = []struct {
 	{plan.LossPodStops, "pods that stop"},
 	{plan.LossPodStart, "pods that start"},
 	{plan.LossPodMoves, "pods that start on another node"},
+}
+
+// Losses writes what a rollback costs, as [Plan] does.
+func Losses(w io.Writer, all []plan.Loss) error {
+	var b strings.Builder
+	losses(&b, all)
+	_, err := io.WriteString(w, printableLines(b.String()))
+	return err
 }
 
 // losses lists what a rollback costs, all of it: by what happens, namespace and kind.

@@ -49,7 +49,12 @@ func (s *Store) pruneIn(ctx context.Context, p Place, kind Kind, keep int, id st
 	slices.SortFunc(all, func(a, b Listed) int { // the oldest first
 		return cmp.Or(a.Meta.TakenAt.Compare(b.Meta.TakenAt), cmp.Compare(a.Meta.Name, b.Meta.Name))
 	})
-	left := len(all)
+	left := 0 // that can be relied on, as far as listing tells
+	for _, l := range all {
+		if l.counts() {
+			left++
+		}
+	}
 	var errs []error
 	for _, l := range all {
 		if left <= keep {
@@ -59,10 +64,16 @@ func (s *Store) pruneIn(ctx context.Context, p Place, kind Kind, keep int, id st
 			continue
 		}
 		errs = append(errs, s.remove(ctx, p, l.Meta.Name))
-		left--
+		if l.counts() {
+			left--
+		}
 	}
 	return errors.Join(errs...)
 }
+
+// counts tells whether a snapshot is one of those that are kept: a copy that was cut short
+// since must not push out a whole one. Of one without a description nothing more is known.
+func (l *Listed) counts() bool { return !l.Described || l.Copies[0].Problem == "" }
 
 // remove removes the description first: what is left of a removal that broke off is a
 // file that says so.

@@ -511,3 +511,23 @@ func TestPrune(t *testing.T) {
 		t.Errorf("the other cluster's: %v", got)
 	}
 }
+
+// TestPruneKeepsWholeOnes: a copy that was cut short is none of those that are kept.
+func TestPruneKeepsWholeOnes(t *testing.T) {
+	t.Parallel()
+	s, _ := newStore(t)
+	for i := range 3 {
+		_, err := s.Save(t.Context(), source{content: "etcd", revision: 1}, nil, Order{ID: id(i), At: at(i)})
+		check(t, err)
+	}
+	d := s.Places[0].(*Directory)
+	check(t, os.Truncate(d.Path(NameByHand(id(2), 1)), 1))
+	check(t, s.Prune(t.Context(), ByHand, 1, "", nil))
+	var left []string
+	for _, l := range (&Store{Cluster: s.Cluster, Places: s.Places[:1]}).List(t.Context()).Snapshots {
+		left = append(left, runOf(l.Meta.Name))
+	}
+	if !slices.Equal(left, []string{id(2), id(1)}) {
+		t.Errorf("left: %v", left)
+	}
+}

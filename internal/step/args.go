@@ -72,6 +72,18 @@ func (a *args) version(key string) cluster.Version {
 	return v
 }
 
+// socket is the runtime's, as crictl takes it.
+func (a *args) socket() string {
+	socket := a.step.Args["socket"]
+	switch {
+	case socket == "":
+		return defaultSocket
+	case strings.HasPrefix(socket, "/"):
+		return "unix://" + socket
+	}
+	return socket
+}
+
 // node is the step's node, which the kind needs.
 func (a *args) node() string {
 	if a.step.Node == "" && a.err == nil {

@@ -27,8 +27,7 @@ func (r *command) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if _, err := r.read(s); err != nil {
 		return false, err
 	}
-	st, err := r.state(ctx, s)
-	return err == nil && st.Phase == Exited && st.Code == 0, err
+	return r.endedWell(ctx, s)
 }
 
 func (r *command) Run(ctx context.Context, s plan.Step, x plan.Execution) error {

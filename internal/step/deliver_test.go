@@ -14,15 +14,17 @@ func TestRoomIsForTheMembersOwnData(t *testing.T) {
 	for name, tt := range map[string]struct {
 		manifest string
 		code     int
+		why      string
 	}{
-		"here":       {"    - --data-dir=" + s.path("etcd") + "\n    - --name=cp-1\n", 0},
-		"quoted":     {"    - \"--data-dir=" + s.path("etcd") + "/\"\n", 0},
-		"elsewhere":  {"    - --data-dir=/data/etcd\n", 72},
-		"further in": {"    - --data-dir=" + s.path("etcd") + "/cp-1\n", 72},
+		"here":       {"    - --data-dir=" + s.path("etcd") + "\n    - --name=cp-1\n", 0, ""},
+		"quoted":     {"    - \"--data-dir=" + s.path("etcd") + "/\"\n", 0, ""},
+		"elsewhere":  {"    - --data-dir=/data/etcd\n", 72, "does not have the member's data in " + s.path("etcd")},
+		"further in": {"    - --data-dir=" + s.path("etcd") + "/cp-1\n", 72, "does not have the member's data in " + s.path("etcd")},
+		"its log":    {"    - --data-dir=" + s.path("etcd") + "\n    - \"--wal-dir=/wal\"\n", 72, "has the member's log apart"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.write("etcd.yaml", tt.manifest)
-			if _, stderr, code := s.run(argv); code != tt.code || (code == 72) != strings.Contains(stderr, "does not have the member's data in "+s.path("etcd")) {
+			if _, stderr, code := s.run(argv); code != tt.code || !strings.Contains(stderr, tt.why) {
 				t.Errorf("exit code %d\n%s", code, stderr)
 			}
 		})

@@ -45,10 +45,7 @@ func (r *etcdFetch) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if a.err != nil {
 		return false, a.err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, "look for etcd "+release.version, etcdScript("etcd_fetched", release.cache()))
+	return r.proven(ctx, s, "look for etcd "+release.version, etcdScript("etcd_fetched", release.cache()))
 }
 
 func (r *etcdFetch) Run(ctx context.Context, s plan.Step, x plan.Execution) error {
@@ -67,28 +64,14 @@ type memberRequest struct{ version, unit, data, directory string }
 
 func readMember(a *args) memberRequest {
 	a.node()
-	m := memberRequest{version: a.version("version").String(), unit: a.text("unit"), data: a.place("dataDirectory"), directory: a.place("directory")}
-	if m.unit != "" && !unitForm.MatchString(m.unit) {
-		a.bad("unit", "is no unit's name")
-	}
+	m := memberRequest{version: a.version("version").String(), unit: a.text("unit"), data: a.path("dataDirectory"), directory: a.path("directory")}
+	a.unitName(m.unit)
 	return m
-}
-
-// place is an absolute path that is not the root.
-func (a *args) place(key string) string {
-	v := a.text(key)
-	if v != "" && (!path.IsAbs(v) || path.Clean(v) != v || v == "/") {
-		a.bad(key, "is not an absolute path")
-	}
-	return v
 }
 
 // runs tells whether the unit runs the release.
 func (r *executions) runs(ctx context.Context, s plan.Step, m memberRequest) (bool, error) {
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, "look for etcd "+m.version, etcdScript("etcd_swapped", m.version, m.unit, m.directory))
+	return r.proven(ctx, s, "look for etcd "+m.version, etcdScript("etcd_swapped", m.version, m.unit, m.directory))
 }
 
 // etcdSwap: the truth is the installed program, and that the unit runs it.
@@ -126,7 +109,7 @@ type etcdReturn struct{ executions }
 func (r *etcdReturn) read(s plan.Step) (memberRequest, []string, error) {
 	a := args{step: s}
 	m := readMember(&a)
-	keep := a.place("keep")
+	keep := a.path("keep")
 	if keep != "" && !strings.HasPrefix(keep, stateDir+"/") {
 		a.bad("keep", "is not below "+stateDir)
 	}

@@ -60,7 +60,7 @@ func newEtcdLab(t *testing.T) *etcdLab {
 	t.Helper()
 	l := &etcdLab{shell: newShell(t, map[string]string{
 		"systemctl": `case $1 in
-stop) rm -f "$STATE/active" ;;
+stop) /bin/rm -f "$STATE/active" ;;
 restart) [ "${REFUSES:-}" != yes ] || exit 1; : >"$STATE/active" ;;
 is-active) [ -e "$STATE/active" ] ;;
 show) case $3 in MainPID) echo MainPID=1 ;; ExecStart) echo "ExecStart={ path=/x ; argv[]=/x ${FLAGS:-} ; }" ;; esac ;;
@@ -206,6 +206,15 @@ func TestEtcdSwapRefuses(t *testing.T) {
 	if calls := l.calls(); strings.Contains(calls, "systemctl stop") {
 		t.Errorf("stopped without room for the copy:\n%s", calls)
 	}
+
+	l = newEtcdLab(t)
+	if err := os.Rename(l.path("data/member"), l.path("member")); err != nil {
+		t.Fatal(err)
+	}
+	l.refuses(l.swap(), 72, l.path("data")+" holds no member's data")
+	if calls := l.calls(); strings.Contains(calls, "systemctl stop") {
+		t.Errorf("stopped with its data elsewhere:\n%s", calls)
+	}
 }
 
 func TestEtcdReturn(t *testing.T) {
@@ -219,7 +228,10 @@ func TestEtcdReturn(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			l := newEtcdLab(t)
+			l.does(l.goBack("")) // the swap never came so far
+			l.program("opt/etcd", etcdSays("3.6.5"))
 			l.refuses(l.goBack(""), 66, "nothing was set aside there")
+			l.program("opt/etcd", etcdSays("3.5.33"))
 			l.does(l.swap())
 			l.write("data/member/wal/0-0.wal", tt.log)
 			l.write("data/member/snap/db", tt.store)
@@ -284,6 +296,46 @@ func TestEtcdReturn(t *testing.T) {
 			t.Error("a unit that does not start is left trying")
 		}
 	})
+}
+
+// Cut short at whatever it moves or removes, with what it was removing half gone, it comes
+// to the same end when it is run again; and a swap behind that sets all aside anew.
+func TestEtcdReturnCutShort(t *testing.T) {
+	const cut = `n=$(($(cat "$STATE/n" 2>/dev/null || echo 0) + 1))
+echo "$n" >"$STATE/n"
+[ "$n" = "$(cat "$STATE/cut")" ] || exec "/bin/${0##*/}" "$@"
+[ "${0##*/}" != rm ] || for name; do
+	[ ! -d "$name" ] || find "$name" -type f ! -name '*.wal' -exec /bin/rm -f {} +
+done
+exit 9`
+	for at, over := 1, false; !over; at++ {
+		l := newEtcdLab(t)
+		l.does(l.swap())
+		l.write("data/member/snap/db", "half converted")
+		l.write("state/cut", fmt.Sprint(at))
+		l.shell.program("rm", cut)
+		l.shell.program("mv", cut)
+		if _, stderr, code := l.run(l.goBack("")); code != 9 {
+			if over = code == 0; !over || at < 7 {
+				t.Fatalf("cut at %d: exit code %d\n%s", at, code, stderr)
+			}
+		}
+		l.write("state/cut", "0")
+		l.does(l.goBack(""))
+		if got := l.read("data/member/snap/db"); got != "old store" || l.read("opt/etcd") != etcdSays("3.5.33") || l.read("opt/etcdctl") != "ctl 3.5.33" {
+			t.Errorf("cut at %d: the member has %q", at, got)
+		}
+		for _, dir := range []string{"data", "keep"} {
+			if left, _ := os.ReadDir(l.path(dir)); len(left) != map[string]int{"data": 1}[dir] {
+				t.Errorf("cut at %d: left in %s: %v", at, dir, left)
+			}
+		}
+		l.write("data/member/snap/db", "later store")
+		l.does(l.swap())
+		if got := l.read("keep/data/member/snap/db"); got != "later store" {
+			t.Errorf("cut at %d: the next swap set %q aside", at, got)
+		}
+	}
 }
 
 func TestEtcdMemberArguments(t *testing.T) {

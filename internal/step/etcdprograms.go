@@ -98,8 +98,7 @@ func (r *restorable) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if _, _, err := r.read(s); err != nil {
 		return false, err
 	}
-	st, err := r.state(ctx, s)
-	return err == nil && st.Phase == Exited && st.Code == 0, err
+	return r.endedWell(ctx, s)
 }
 
 func (r *restorable) Run(ctx context.Context, s plan.Step, x plan.Execution) error {

@@ -110,6 +110,27 @@ func TestRestorableScript(t *testing.T) {
 	}
 }
 
+// without gives a directory with all programs of this machine but one.
+func (s *shell) without(program string) string {
+	s.t.Helper()
+	dir := s.path("without-" + program)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, from := range []string{"/bin", "/usr/bin"} {
+		all, err := os.ReadDir(from)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, e := range all {
+			if e.Name() != program {
+				_ = os.Symlink(filepath.Join(from, e.Name()), filepath.Join(dir, e.Name())) // one that is there is as good
+			}
+		}
+	}
+	return dir
+}
+
 func TestRestoreScript(t *testing.T) {
 	s := newEtcdShell(t)
 	data, aside, sum := s.path("lib", "etcd"), s.path("lib", "etcd-kup-run-1"), s.snapshotSum()
@@ -157,6 +178,18 @@ func TestRestoreScript(t *testing.T) {
 		t.Errorf("with etcd running: exit code %d\n%s", code, stderr)
 	}
 	untouched("with etcd running")
+	s.program("flock", "echo flock: no locks available >&2; exit 71")
+	if _, stderr, code := s.run(restore(sum)); code != 75 || !strings.Contains(stderr, "cannot be told: flock ended with exit code 71") {
+		t.Errorf("flock fails: exit code %d\n%s", code, stderr)
+	}
+	untouched("flock fails")
+	if err := os.Remove(s.path("bin", "flock")); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := s.run(restore(sum), "PATH="+s.path("bin")+":"+s.without("flock")); code != 69 || !strings.Contains(stderr, "flock is missing on the host; install util-linux") {
+		t.Errorf("no flock: exit code %d\n%s", code, stderr)
+	}
+	untouched("no flock")
 
 	s.write("lib/etcd/kup-restore.part/member/half", "of an attempt that was cut short")
 	for range 2 {

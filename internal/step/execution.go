@@ -88,10 +88,21 @@ func (e *executions) ask(ctx context.Context, s plan.Step, doing string, argv []
 	return string(res.Stdout), failed(s, doing, err, "")
 }
 
-// answer runs a script that prints "yes" or "no: why".
-func (e *executions) answer(ctx context.Context, s plan.Step, doing string, argv []string) (bool, error) {
+// proven tells whether the world proves that the step is done: by a script that prints
+// "yes" or "no: why". It is not asked while the last attempt still runs or ended badly.
+func (e *executions) proven(ctx context.Context, s plan.Step, doing string, argv []string) (bool, error) {
+	st, err := e.state(ctx, s)
+	if err != nil || st.Phase == Running || (st.Phase == Exited && st.Code != 0) {
+		return false, err
+	}
 	out, err := e.ask(ctx, s, doing, argv)
 	return strings.TrimSpace(out) == "yes", err
+}
+
+// endedWell tells whether the host's record of the last attempt says that it ended well.
+func (e *executions) endedWell(ctx context.Context, s plan.Step) (bool, error) {
+	st, err := e.state(ctx, s)
+	return err == nil && st.Phase == Exited && st.Code == 0, err
 }
 
 // state is what the host knows of the last attempt at the step.
@@ -122,13 +133,6 @@ func (e *executions) Known(ctx context.Context, s plan.Step, x plan.Execution) (
 	x.Attempt--
 	st, err = e.executor.State(ctx, h, x)
 	return err == nil && st.Phase == Running, failed(s, "find the execution of "+x.String(), err, "")
-}
-
-// unfinished tells whether the last attempt still runs or ended badly: then the
-// world cannot prove that the step is done.
-func (e *executions) unfinished(ctx context.Context, s plan.Step) (bool, error) {
-	st, err := e.state(ctx, s)
-	return st.Phase == Running || (st.Phase == Exited && st.Code != 0), err
 }
 
 // part names an execution inside a step.

@@ -22,10 +22,7 @@ func (r *fetch) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, p.title("look for"), m.fetched(p))
+	return r.proven(ctx, s, p.title("look for"), m.fetched(p))
 }
 
 func (r *fetch) Run(ctx context.Context, s plan.Step, x plan.Execution) error {

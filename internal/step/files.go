@@ -57,8 +57,7 @@ func (r *files) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if _, err := readPutBack(s); err != nil {
 		return false, err
 	}
-	st, err := r.state(ctx, s)
-	return err == nil && st.Phase == Exited && st.Code == 0, err
+	return r.endedWell(ctx, s)
 }
 
 func (r *files) Run(ctx context.Context, s plan.Step, x plan.Execution) error {

@@ -29,14 +29,7 @@ func (r *images) read(s plan.Step) (socket string, wanted []string, err error) {
 	if wanted = a.lines("images"); len(wanted) == 0 {
 		a.bad("images", "is missing")
 	}
-	socket = s.Args["socket"]
-	switch {
-	case socket == "":
-		socket = defaultSocket
-	case strings.HasPrefix(socket, "/"):
-		socket = "unix://" + socket
-	}
-	return socket, wanted, a.err
+	return a.socket(), wanted, a.err
 }
 
 func (r *images) Done(ctx context.Context, s plan.Step) (bool, error) {

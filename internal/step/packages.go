@@ -114,10 +114,7 @@ func (r *packages) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, p.title("look for"), m.installed(p))
+	return r.proven(ctx, s, p.title("look for"), m.installed(p))
 }
 
 func (r *packages) Run(ctx context.Context, s plan.Step, x plan.Execution) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -25,31 +26,37 @@ const etcdManifest = `spec:
 `
 
 func TestRejoinScripts(t *testing.T) {
-	s := newShell(t, map[string]string{"sync": "", "sleep": "", "cat": `[ "$1" != "/proc/[0-9]*/comm" ] && case $1 in /proc/*) cat "$STATE/comm" 2>/dev/null; exit 0 ;; esac; exec /usr/bin/cat "$@"`})
+	s := newShell(t, map[string]string{"sync": "", "sleep": ""})
 	text := strings.Replace(etcdManifest, "/var/lib/etcd", s.path("var/etcd"), 1)
 	s.write("etc/kubernetes/manifests/etcd.yaml", text)
-	s.write("var/etcd/member/db", "data")
+	s.write("var/etcd/member/snap/db", "data")
 	keep, manifest := s.path("lib/rejoin/cp-1"), s.path("etc/kubernetes/manifests/etcd.yaml")
-	stop := script([]string{"common", "rejoin_stop"}, keep, "run-1", manifest, s.path("var/etcd"), "8e9e05c52164694d", "https://10.0.0.1:2380", "300")
+	stop := script([]string{"common", "rejoin_stop"}, keep, "run-1", manifest, s.path("var/etcd"), "8e9e05c52164694d", "https://10.0.0.1:2380", "60")
 	begun := script([]string{"rejoin_begun"}, keep)
 	start := script([]string{"common", "rejoin_start"}, keep, manifest, "cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380")
 
 	if out, _, code := s.run(begun); code != 0 || out != "" {
 		t.Errorf("begun: exit code %d, %q", code, out)
 	}
-	s.write("state/comm", "etcd\n")
 	hasty := slices.Clone(stop)
-	hasty[len(hasty)-1] = "0"
-	if _, stderr, code := s.run(hasty); code != 71 || !strings.Contains(stderr, "is the kubelet running?") || s.read("var/etcd/member/db") != "data" {
+	hasty[len(hasty)-1] = "5"
+	end := s.etcdProcess("--name=cp-1", "--data-dir="+s.path("var/etcd")+"/")
+	_, stderr, code := s.run(hasty)
+	if end(); code != 71 || !strings.Contains(stderr, "is the kubelet running?") || s.read("var/etcd/member/snap/db") != "data" {
 		t.Errorf("etcd that goes on: exit code %d\n%s", code, stderr)
 	}
-	s.write("state/comm", "kubelet\n")
+	if _, stderr, code := s.run(append([]string{"flock", s.path("var/etcd/member/snap/db")}, stop...)); code != 71 || !strings.Contains(stderr, "some etcd still has ") {
+		t.Errorf("something has the store open: exit code %d\n%s", code, stderr)
+	}
+	// Other etcds of the host are none of the member's.
+	defer s.etcdProcess("--data-dir=" + s.path("var/etcd-events"))()
+	defer s.etcdProcess("--name=x")()
 	for range 2 {
 		if out, stderr, code := s.run(stop); code != 0 {
 			t.Fatalf("stop: exit code %d\n%s%s", code, out, stderr)
 		}
 	}
-	if s.read("var/etcd/member.kup-run-1/db") != "data" || s.read("etc/kubernetes/manifests/etcd.yaml") != "" {
+	if s.read("var/etcd/member.kup-run-1/snap/db") != "data" || s.read("etc/kubernetes/manifests/etcd.yaml") != "" {
 		t.Error("the data are not aside, or the manifest is there")
 	}
 	if out, _, _ := s.run(begun); out != "8e9e05c52164694d https://10.0.0.1:2380\n" {
@@ -67,7 +74,7 @@ func TestRejoinScripts(t *testing.T) {
 	if left, _ := os.ReadDir(s.path("etc/kubernetes")); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, stderr, code := s.run(stop); code != 0 && s.read("var/etcd/member.kup-run-1/db") != "data" {
+	if _, stderr, code := s.run(stop); code != 0 && s.read("var/etcd/member.kup-run-1/snap/db") != "data" {
 		t.Errorf("stop, once started: exit code %d\n%s", code, stderr)
 	}
 
@@ -86,6 +93,27 @@ func TestRejoinScripts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// etcdProcess starts a process of the name etcd; the function given back ends it.
+func (s *shell) etcdProcess(args ...string) (end func()) {
+	s.t.Helper()
+	s.write("programs/etcd", "#!/bin/sh\nread -r end\n")
+	if err := os.Chmod(s.path("programs/etcd"), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	c := exec.CommandContext(s.t.Context(), s.path("programs/etcd"), args...)
+	in, err := c.StdinPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		_ = in.Close() // it ends with that
+		_ = c.Wait()
+	}
 }
 
 // fakeEtcd is a cluster of members that can leave and join; what happens on the host

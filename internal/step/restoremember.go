@@ -52,10 +52,7 @@ func (r *restoreMember) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, "look whether the member was restored", script([]string{"etcd_restored", "etcd_restored_ask"}, x.data, x.sha256, x.cluster))
+	return r.proven(ctx, s, "look whether the member was restored", script([]string{"etcd_restored", "etcd_restored_ask"}, x.data, x.sha256, x.cluster))
 }
 
 func (r *restoreMember) Run(ctx context.Context, s plan.Step, e plan.Execution) error {

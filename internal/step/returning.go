@@ -29,10 +29,8 @@ func readReturning(s plan.Step) (returning, error) {
 	a := args{step: s}
 	a.node()
 	m := returning{name: a.text("member"), data: a.text("dataDir"), unit: s.Args["unit"], version: a.version("version")}
-	if m.unit == "" {
+	if a.unitName(m.unit); m.unit == "" {
 		m.manifest = a.text("manifest")
-	} else if !unitForm.MatchString(m.unit) {
-		a.bad("unit", "is no unit's name")
 	}
 	for key, file := range map[string]string{"dataDir": m.data, "manifest": m.manifest} {
 		if file != "" && (!path.IsAbs(file) || path.Clean(file) != file || strings.Count(file, "/") < 2) {

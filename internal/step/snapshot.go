@@ -41,6 +41,19 @@ type Snapshots interface {
 	Snapshot(ctx context.Context, hop string, progress func(bytes int64)) (Snapshot, error)
 }
 
+// Reading takes the bytes of a snapshot that were read so far, and notes every further
+// 64 MiB; fewer than before: it is read again.
+func Reading(note func(text string)) func(bytes int64) {
+	const every = 64 << 20
+	var said int64
+	return func(bytes int64) {
+		if bytes < said || bytes-said >= every {
+			said = bytes
+			note(fmt.Sprintf("%d MiB read", bytes>>20))
+		}
+	}
+}
+
 // snapshot: the truth is the run's artefact and its digest.
 type snapshot struct {
 	snapshots Snapshots
@@ -57,15 +70,7 @@ func (r *snapshot) Run(ctx context.Context, s plan.Step, _ plan.Execution) error
 	if done, err := r.keeper.has(ctx, hop, ArtefactSnapshot, ""); done || err != nil {
 		return err
 	}
-	const every = 64 << 20
-	var said int64
-	progress := func(bytes int64) {
-		if bytes < said || bytes-said >= every { // less: it is being read again
-			said = bytes
-			r.observer.Note(s.ID, fmt.Sprintf("%d MiB read", bytes>>20))
-		}
-	}
-	snap, err := r.snapshots.Snapshot(ctx, hop, progress)
+	snap, err := r.snapshots.Snapshot(ctx, hop, Reading(func(text string) { r.observer.Note(s.ID, text) }))
 	if err != nil {
 		return failed(s, "save an etcd snapshot", err, "")
 	}

@@ -71,11 +71,7 @@ func (r *standstill) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	why, err := r.ask(ctx, s, "look whether the node stands still", script([]string{"standstill", "standstill_ask"}, x.params()...))
-	return strings.TrimSpace(why) == "yes", err
+	return r.proven(ctx, s, "look whether the node stands still", script([]string{"standstill", "standstill_ask"}, x.params()...))
 }
 
 // Run stops what is to be stopped; a proof only asks, attached: it changes nothing.
@@ -128,10 +124,7 @@ func (r *sandboxes) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, "look at the pods that are up", script([]string{"standstill", "sandboxes", "sandboxes_ask"}, append(x.params(), strings.Join(x.keep, "\n"))...))
+	return r.proven(ctx, s, "look at the pods that are up", script([]string{"standstill", "sandboxes", "sandboxes_ask"}, append(x.params(), strings.Join(x.keep, "\n"))...))
 }
 
 func (r *sandboxes) Run(ctx context.Context, s plan.Step, e plan.Execution) error {
@@ -144,18 +137,6 @@ func (r *sandboxes) Run(ctx context.Context, s plan.Step, e plan.Execution) erro
 		Timeout: stillTimeout,
 	})
 	return err
-}
-
-// socket is the runtime's, as crictl takes it.
-func (a *args) socket() string {
-	socket := a.step.Args["socket"]
-	switch {
-	case socket == "":
-		return defaultSocket
-	case strings.HasPrefix(socket, "/"):
-		return "unix://" + socket
-	}
-	return socket
 }
 
 // clean is an absolute path as the scripts may use it, unquoted in lists.

@@ -13,13 +13,14 @@ import (
 )
 
 // aRuntime is crictl over files: a sandbox is a file under $STATE/pods with uid,
-// namespace, name and source, a container one under $STATE/run with its sandbox.
+// namespace, name, source, and "dead" when it died, a container one under $STATE/run
+// with its sandbox.
 const aRuntime = `[ "${FAIL:-}" != crictl ] || exit 9
 shift 4
 verb=$1
 shift
 label() { for l in "$@"; do case $l in io.kubernetes.pod.name=*) echo "${l#*=}" ;; esac; done; }
-fields() { read -r uid namespace name source <"$STATE/pods/$1"; }
+fields() { read -r uid namespace name source life <"$STATE/pods/$1"; }
 case $verb in
 info) ;;
 pods)
@@ -36,6 +37,7 @@ pods)
 		for f in "$STATE"/pods/*; do
 			[ -e "$f" ] || continue
 			fields "${f##*/}"
+			[ "$life" != dead ] || continue
 			[ -n "$want" ] && [ "$want" != "$name" ] || echo "${f##*/}"
 		done
 		;;
@@ -50,6 +52,7 @@ ps)
 		read -r in <"$f"
 		[ -z "$pod" ] || [ "$pod" = "$in" ] || continue
 		fields "$in"
+		case "$*" in *"--output json"*) printf '    {\n      "id": "%s",\n      "podSandboxId": "%s",\n' "${f##*/}" "$in" && continue ;; esac
 		[ -n "$want" ] && [ "$want" != "$name" ] || echo "${f##*/}"
 	done
 	;;
@@ -185,6 +188,14 @@ func TestSandboxesScripts(t *testing.T) {
 	s = newNode(t)
 	if _, stderr, code := s.run(stop, "SLOW=s-set"); code != 0 {
 		t.Errorf("a pod that takes its time: %d\n%s", code, stderr)
+	}
+	s = newNode(t)
+	s.write("state/pods/s-set", "u-new shop set-0 api dead\n")
+	if out, _, _ := s.run(ask); !strings.HasPrefix(out, "no: 1 pods") {
+		t.Errorf("a container that outlives its sandbox: %q", out)
+	}
+	if _, stderr, code := s.run(stop); code != 0 || s.read("state/run/c-set") != "" {
+		t.Errorf("a container that outlives its sandbox: %d\n%s", code, stderr)
 	}
 	s = newNode(t)
 	if _, stderr, code := s.run(stop, "STUCK=c-set"); code != 75 || !strings.Contains(stderr, "shop/set-0") {

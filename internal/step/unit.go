@@ -16,6 +16,13 @@ const unitPatience = "120"
 // unitForm keeps a unit's name apart from systemctl's options.
 var unitForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@-]*$`)
 
+// unitName checks what names a unit of systemd, if anything does.
+func (a *args) unitName(name string) {
+	if name != "" && !unitForm.MatchString(name) {
+		a.bad("unit", "is no unit's name")
+	}
+}
+
 // unit: the truth is the host.
 type unit struct{ executions }
 
@@ -37,10 +44,7 @@ func (r *unit) Done(ctx context.Context, s plan.Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if open, err := r.unfinished(ctx, s); open || err != nil {
-		return false, err
-	}
-	return r.answer(ctx, s, "look at unit "+name, script([]string{"unit", "unit_is"}, want, name))
+	return r.proven(ctx, s, "look at unit "+name, script([]string{"unit", "unit_is"}, want, name))
 }
 
 func (r *unit) Run(ctx context.Context, s plan.Step, x plan.Execution) error {

@@ -214,7 +214,22 @@ type Member struct {
 	// manifest, empty when that was not read.
 	DataDirectory string `json:"dataDirectory,omitempty"`
 	WALDirectory  string `json:"walDirectory,omitempty"`
-	Problem       string `json:"problem,omitempty"`
+	// StorageVersion is that of the schema of the member's data, which follows what all
+	// members agreed on within seconds; zero below 3.6, which does not say.
+	StorageVersion Version `json:"storageVersion,omitzero"`
+	Problem        string  `json:"problem,omitempty"`
+}
+
+// EtcdAgreed is the version that etcd's members agreed on, as far as they tell: none of
+// them may run an older minor. Zero: none tells.
+func EtcdAgreed(members []Member) Version {
+	var highest Version
+	for _, m := range members {
+		if highest.Less(m.StorageVersion) {
+			highest = m.StorageVersion
+		}
+	}
+	return highest
 }
 
 // Budget is a PodDisruptionBudget.

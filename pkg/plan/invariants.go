@@ -187,8 +187,12 @@ func (v *validator) step(h *Hop, st *Stage, s *Step) {
 			v.add("step %s: %v", s.ID, err)
 			continue
 		}
-		if _, node, _ := id.Split(); node != "" && v.plan.Facts.Node(node) == nil {
+		name, node, version := id.Split()
+		if node != "" && v.plan.Facts.Node(node) == nil {
 			v.add("step %s: gate %s: node %q is not among the plan's facts", s.ID, id, node)
+		}
+		if r := v.plan.Rollback; name == "objects-kept" && (r == nil || r.Schema == nil || r.Schema.Hop != version) {
+			v.add("step %s: gate %s: the plan does not say what was recorded before that hop", s.ID, id)
 		}
 	}
 }
@@ -254,9 +258,9 @@ func gateForm(name string) (subject, version need, hop, known bool) {
 	switch name {
 	case "apiservers-ready", "etcd-healthy", "etcd-below-quota", "etcd-data-equal", "dns-answers", "admission-available":
 		return absent, absent, false, true
-	case "apiservers-at":
+	case "apiservers-at", "objects-kept":
 		return absent, required, true, true
-	case "static-pods", "etcd-member":
+	case "static-pods", "etcd-member", "etcd-agreed":
 		return required, required, false, true
 	case "others-ready", "etcd-quorum":
 		return required, absent, false, true

@@ -60,11 +60,16 @@ func TestValidate(t *testing.T) {
 				}
 			}
 		}, `node "w-2" is not among`},
-		"a pin that stays":    {func(p *Plan) { pinStage(p, KindPinEtcd) }, "leaves etcd pinned to 3.5.33-0"},
-		"an unpin alone":      {func(p *Plan) { pinStage(p, KindUnpinEtcd) }, `pins etcd to ""`},
-		"a pin on a pin":      {func(p *Plan) { pinStage(p, KindPinEtcd, KindPinEtcd) }, "pinned to 3.5.33-0 already"},
-		"a malformed gate":    {func(p *Plan) { first(p, KindDrain).After = []GateID{"node-ready"} }, "the node is missing"},
-		"a gate of no node":   {func(p *Plan) { first(p, KindDrain).Before = []GateID{"others-ready:cp-9"} }, `node "cp-9"`},
+		"a pin that stays":             {func(p *Plan) { pinStage(p, KindPinEtcd) }, "leaves etcd pinned to 3.5.33-0"},
+		"an unpin alone":               {func(p *Plan) { pinStage(p, KindUnpinEtcd) }, `pins etcd to ""`},
+		"a pin on a pin":               {func(p *Plan) { pinStage(p, KindPinEtcd, KindPinEtcd) }, "pinned to 3.5.33-0 already"},
+		"a malformed gate":             {func(p *Plan) { first(p, KindDrain).After = []GateID{"node-ready"} }, "the node is missing"},
+		"a gate of no node":            {func(p *Plan) { first(p, KindDrain).Before = []GateID{"others-ready:cp-9"} }, `node "cp-9"`},
+		"objects held against nothing": {func(p *Plan) { first(p, KindDrain).Before = []GateID{"objects-kept:@1.34"} }, "does not say what was recorded"},
+		"objects of another hop": {func(p *Plan) {
+			p.Rollback = &Rollback{Schema: &Record{Hop: "1.33"}}
+			first(p, KindDrain).Before = []GateID{"objects-kept:@1.34"}
+		}, "does not say what was recorded before that hop"},
 		"a gate nobody knows": {func(p *Plan) { first(p, KindDrain).Before = []GateID{"moon-full"} }, "unknown gate"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,6 +120,8 @@ func TestGateForms(t *testing.T) {
 		"etcd-certificates-renewed:cp-1@1.34": true,
 		"node-ready:w-1@v1.34.4":              true, "node-ready:w-1": true, "node-ready:@v1.34.4": false,
 		"workloads-at-baseline:@1.34": true, "dns-answers": true, "admission-available": true,
+		"etcd-agreed:cp-2@v3.5.24": true, "etcd-agreed:cp-2": false, "etcd-agreed": false,
+		"objects-kept:@1.35": true, "objects-kept": false, "objects-kept:@v1.35.1": false,
 		"": false, "dns": false, "dns-answers@v1.34.4": false,
 	} {
 		if err := id.Check(); (err == nil) != good {

@@ -46,6 +46,17 @@ type Rollback struct {
 	// Losses are what does not survive, by namespace, kind and name. A plan with any
 	// is executed only when data loss was accepted.
 	Losses []Loss `json:"losses,omitempty"`
+	// Schema is what the run that is taken back recorded of the API before the hop, in the
+	// scope hop: every object is held against it once more before the first API server
+	// goes back.
+	Schema *Record `json:"schema,omitempty"`
+}
+
+// Record is a file that a run recorded before a hop.
+type Record struct {
+	Hop    string `json:"hop"`    // of that run, 1.34
+	Source string `json:"source"` // its name in a run's directory
+	Digest string `json:"digest"` // "sha256:..."
 }
 
 // Refusal is a scope that was not taken.
@@ -78,7 +89,10 @@ type Loss struct {
 	Namespace string   `json:"namespace,omitempty"`
 	Name      string   `json:"name"`
 	Node      string   `json:"node,omitempty"` // of a pod
-	Detail    string   `json:"detail,omitempty"`
+	// Owner is the controller that made an object which loses fields:
+	// "ReplicaSet.apps/web-5d4".
+	Owner  string `json:"owner,omitempty"`
+	Detail string `json:"detail,omitempty"`
 }
 
 // stageOrders are the stages of a rollback, by scope.

@@ -24,14 +24,23 @@ type crash struct {
 }
 
 func runCrash(ctx context.Context, e *env) error {
-	c := &crash{hop: newHop(e), rows: [][]string{{"kup was killed in the middle of", "step", "seen just before", "seen just after"}}}
+	c := newCrash(newHop(e))
 	c.drive = c.killAndResume
 	c.more = func(ctx context.Context) error {
-		c.printTable("kup killed (SIGKILL), and resumed each time", c.rows)
-		c.sum("kup was killed", "%d times of %d", c.dead, len(c.kills()))
+		c.tellKills("kup", c.kills())
 		return c.judgeOnce(ctx, &away{})
 	}
 	return c.run(ctx)
+}
+
+func newCrash(h *hop) *crash {
+	return &crash{hop: h, rows: [][]string{{"kup was killed in the middle of", "step", "seen just before", "seen just after"}}}
+}
+
+// tellKills prints where a command was killed.
+func (c *crash) tellKills(command string, wanted []kill) {
+	c.printTable(command+" killed (SIGKILL), and resumed each time", c.rows)
+	c.sum("kup was killed", "%d times of %d", c.dead, len(wanted))
 }
 
 // kills are in the order in which the plan comes to them.
@@ -70,26 +79,45 @@ func (c *crash) kills() []kill {
 
 // killAndResume applies the plan, killing kup wherever it should die.
 func (c *crash) killAndResume(ctx context.Context, _ *traffic) error {
-	live := prefixed(c.out, "kup apply | ")
-	p, err := c.kup.start(ctx, live, c.applyArgs()...)
-	if err != nil {
-		return err
+	runs, err := c.strikeAll(ctx, c.kills(), killable{"kup apply", c.applyArgs()}, killable{"kup apply --resume", resumeArgs(c.lab.Inventory())})
+	if len(runs) > 0 {
+		c.applied = runs[len(runs)-1]
 	}
-	for _, k := range c.kills() {
+	return err
+}
+
+// killable is a kup that may be killed.
+type killable struct {
+	called string
+	args   []string
+}
+
+// strikeAll has kup do its work and kills it wherever it should die; each time it is then
+// started again. It gives how each of them ended.
+func (c *crash) strikeAll(ctx context.Context, kills []kill, first, again killable) (runs []outcome, err error) {
+	p, err := c.start(ctx, first)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range kills {
 		struck, err := c.strike(ctx, p, k)
 		if err != nil {
-			return errors.Join(err, p.kill())
+			return runs, errors.Join(err, p.kill())
 		}
 		if !struck {
 			continue
 		}
-		live = prefixed(c.out, "kup apply --resume | ")
-		if p, err = c.kup.start(ctx, live, resumeArgs(c.lab.Inventory())...); err != nil {
-			return err
+		runs = append(runs, p.outcome)
+		if p, err = c.start(ctx, again); err != nil {
+			return runs, err
 		}
 	}
-	c.applied, err = p.wait()
-	return err
+	last, err := p.wait()
+	return append(runs, last), err
+}
+
+func (c *crash) start(ctx context.Context, k killable) (*process, error) {
+	return c.kup.start(ctx, prefixed(c.out, k.called+" | "), k.args...)
 }
 
 // strike kills kup at the first of the moments that comes. A kup that ended by

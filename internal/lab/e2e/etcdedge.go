@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -131,11 +130,7 @@ func (x *etcdEdge) judgeEdge(ctx context.Context) error {
 	if err := x.judgeOnce(ctx, &away{}); err != nil {
 		return err
 	}
-	raw, err := os.ReadFile(x.planFile)
-	if err != nil {
-		return err
-	}
-	p, err := plan.Decode(raw)
+	p, err := x.readPlan()
 	if err != nil {
 		return err
 	}

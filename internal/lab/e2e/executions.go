@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"os"
 	"path"
 	"sort"
 	"strconv"
@@ -119,11 +118,7 @@ func timesRun(found map[string][]execution) map[string]int {
 // for each step of the plan that wants it, and for nothing else. Steps of spared
 // nodes, which lost their power, may have needed it twice.
 func (h *hop) judgeOnce(ctx context.Context, spared *away) error {
-	raw, err := os.ReadFile(h.planFile)
-	if err != nil {
-		return err
-	}
-	p, err := plan.Decode(raw)
+	p, err := h.readPlan()
 	if err != nil {
 		return err
 	}

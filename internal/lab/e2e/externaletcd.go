@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -95,13 +94,9 @@ func (x *externalEtcd) refuse(ctx context.Context, _ *traffic) error {
 
 // readSwaps takes them out of the plan file.
 func (x *externalEtcd) readSwaps() error {
-	raw, err := os.ReadFile(x.planFile)
+	p, err := x.readPlan()
 	if err != nil {
 		return err
-	}
-	p, err := plan.Decode(raw)
-	if err != nil {
-		return fmt.Errorf("%s: %w", x.planFile, err)
 	}
 	p.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		if s.Kind == plan.KindEtcdSwap {

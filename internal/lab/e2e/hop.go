@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/kup-project/kup/pkg/plan"
 )
 
 const (
@@ -48,15 +50,23 @@ func runHop(ctx context.Context, e *env) error { return newHop(e).run(ctx) }
 func newHop(e *env) *hop { return &hop{env: e, planFile: filepath.Join(e.dir, "plan.json")} }
 
 func (h *hop) run(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	return h.inOrder(ctx, "==", []part{
 		{"prepare", h.prepare}, {"init and plan", h.plan}, {"apply under traffic", h.apply}, {"judge", h.judge},
-	} {
-		h.printf("== %s", step.name)
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+	})
+}
+
+// part is one of those that a scenario consists of.
+type part struct {
+	name string
+	do   func(context.Context) error
+}
+
+// inOrder goes through the parts, until one fails. Mark begins the line that names each.
+func (e *env) inOrder(ctx context.Context, mark string, parts []part) error {
+	for _, p := range parts {
+		e.printf("%s %s", mark, p.name)
+		if err := p.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
 	return nil
@@ -101,8 +111,8 @@ func (h *hop) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.code != exitDone {
-		return fmt.Errorf("%s: exit code %d: %s", o, o.code, o.errorLine())
+	if err := o.failure(); err != nil {
+		return err
 	}
 	raw, err := os.ReadFile(h.planFile)
 	if err != nil {
@@ -179,6 +189,19 @@ func (h *hop) apply(ctx context.Context) error {
 		h.save("traffic.json", raw)
 	}
 	return errors.Join(runErr, ctx.Err())
+}
+
+// readPlan reads the plan file.
+func (h *hop) readPlan() (*plan.Plan, error) {
+	raw, err := os.ReadFile(h.planFile)
+	if err != nil {
+		return nil, err
+	}
+	p, err := plan.Decode(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", h.planFile, err)
+	}
+	return p, nil
 }
 
 // applyArgs begin the plan.

@@ -67,18 +67,27 @@ func (e *env) controlPlanes() int {
 }
 
 func (h *hop) judgeObjects(ctx context.Context) error {
-	rules, err := ignoreRules()
+	c, rules, err := h.comparedWith(ctx, h.objects)
 	if err != nil {
 		return err
 	}
-	after, err := takeSnapshot(ctx, h.client.Discovery(), h.dynamic, h.objects)
-	if err != nil {
-		return err
-	}
-	c := Compare(h.objects.Objects, after.Objects, rules)
 	h.reportComparison(c, rules)
 	h.sum("objects", "%d compared, %d different", c.Compared, c.Objects())
 	return nil
+}
+
+// comparedWith compares the objects of now with those of a time before, by the checked-in
+// rules, which it gives too.
+func (e *env) comparedWith(ctx context.Context, before *Snapshot) (Comparison, []Rule, error) {
+	rules, err := ignoreRules()
+	if err != nil {
+		return Comparison{}, nil, err
+	}
+	after, err := takeSnapshot(ctx, e.client.Discovery(), e.dynamic, before)
+	if err != nil {
+		return Comparison{}, nil, err
+	}
+	return Compare(before.Objects, after.Objects, rules), rules, nil
 }
 
 func (e *env) reportComparison(c Comparison, rules []Rule) {

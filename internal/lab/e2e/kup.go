@@ -114,6 +114,14 @@ func firstWord(args []string) string {
 
 func (o outcome) String() string { return strings.Join(o.argv, " ") }
 
+// failure is what a kup says that was to do its work and did not; nil: it did.
+func (o outcome) failure() error {
+	if o.code == exitDone {
+		return nil
+	}
+	return fmt.Errorf("%s: exit code %d: %s", o, o.code, o.errorLine())
+}
+
 // errorLine is the line that says what was wrong: the first finding that
 // blocks, else the first line that begins with "error" or "kup", else the last
 // one that is not a hint.

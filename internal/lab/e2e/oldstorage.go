@@ -66,23 +66,14 @@ func runOldStorage(ctx context.Context, e *env) error {
 		said:         map[string]string{}, answered: map[string]string{},
 	}
 	defer s.table()
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	return s.inOrder(ctx, "==", []part{
 		{"plan with nothing old", s.planClean},
 		{"store", s.store},
 		{"plan", s.planOld},
 		{"apply", s.apply},
 		{"ask the new API server", s.ask},
 		{"ask it without them", s.askWithout},
-	} {
-		s.printf("== %s", step.name)
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
-	}
-	return nil
+	})
 }
 
 func (s *oldStorage) planClean(ctx context.Context) error {
@@ -245,8 +236,8 @@ func (s *oldStorage) apply(ctx context.Context) error {
 	if o, err = s.kup.run(ctx, prefixed(s.out, "kup apply | "), append(args, "--accept", acceptUnreadable)...); err != nil {
 		return err
 	}
-	if o.code != exitDone {
-		return fmt.Errorf("%s: exit code %d: %s", o, o.code, o.errorLine())
+	if err := o.failure(); err != nil {
+		return err
 	}
 	s.printf("kup apply took %s", seconds(o.took))
 	version, err := s.target(s.to)

@@ -2,20 +2,18 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"slices"
 )
 
 // runRollbackCrash is rollback-hop-keep with kup killed on the way back.
 func runRollbackCrash(ctx context.Context, e *env) error {
 	b := newHopBack(e)
-	c := &crash{hop: b.hop, rows: [][]string{{"kup was killed in the middle of", "step", "seen just before", "seen just after"}}}
+	c := newCrash(b.hop)
 	b.roll = func(ctx context.Context) (outcome, error) {
 		return c.rollAndResume(ctx, b.rollbackArgs(), c.killsBack())
 	}
 	b.more = func(context.Context) error {
-		c.printTable("kup rollback killed (SIGKILL), and resumed each time", c.rows)
-		c.sum("kup was killed", "%d times of %d", c.dead, len(c.killsBack()))
+		c.tellKills("kup rollback", c.killsBack())
 		return nil
 	}
 	return b.run(ctx)
@@ -51,26 +49,13 @@ func (c *crash) killsBack() []kill {
 // with what it finds unfinished. How the last one ended is given with what all of them
 // printed: only the first shows the plan.
 func (c *crash) rollAndResume(ctx context.Context, args []string, kills []kill) (outcome, error) {
+	again := []string{"rollback", "-f", c.lab.Inventory(), "--yes"}
+	runs, err := c.strikeAll(ctx, kills, killable{"kup rollback", args}, killable{"kup rollback, again", again})
 	var all outcome
-	p, err := c.kup.start(ctx, prefixed(c.out, "kup rollback | "), args...)
-	if err != nil {
-		return all, err
+	for _, o := range runs {
+		all = all.before(o)
 	}
-	for _, k := range kills {
-		struck, err := c.strike(ctx, p, k)
-		if err != nil {
-			return all, errors.Join(err, p.kill())
-		}
-		if !struck {
-			continue
-		}
-		all = all.before(p.outcome)
-		if p, err = c.kup.start(ctx, prefixed(c.out, "kup rollback, again | "), "rollback", "-f", c.lab.Inventory(), "--yes"); err != nil {
-			return all, err
-		}
-	}
-	last, err := p.wait()
-	return all.before(last), err
+	return all, err
 }
 
 // before is how a later kup ended, with what this one printed before it.

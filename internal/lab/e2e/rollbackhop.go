@@ -45,18 +45,9 @@ func newHopBack(e *env) *hopBack {
 }
 
 func (b *hopBack) run(ctx context.Context) error {
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	return b.inOrder(ctx, "==", []part{
 		{"prepare", b.prepare}, {"init and plan", b.plan}, {"apply and roll back under traffic", b.apply}, {"judge", b.judgeBack},
-	} {
-		b.printf("== %s", step.name)
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
-	}
-	return nil
+	})
 }
 
 func (b *hopBack) rollbackArgs() []string {

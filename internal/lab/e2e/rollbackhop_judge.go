@@ -173,15 +173,10 @@ func changedFiles(was, is map[string]map[string]string) []string {
 
 // judgeWritten wants every object of after the hop still there and equal.
 func (b *hopBack) judgeWritten(ctx context.Context) error {
-	rules, err := ignoreRules()
+	c, rules, err := b.comparedWith(ctx, b.written)
 	if err != nil {
 		return err
 	}
-	after, err := takeSnapshot(ctx, b.client.Discovery(), b.dynamic, b.written)
-	if err != nil {
-		return err
-	}
-	c := Compare(b.written.Objects, after.Objects, rules)
 	b.reportComparison(c, rules)
 	list, err := b.client.CoreV1().ConfigMaps(metav1.NamespaceDefault).List(ctx, metav1.ListOptions{LabelSelector: "e2e=" + writtenMeanwhile})
 	if err != nil {

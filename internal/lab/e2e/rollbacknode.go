@@ -62,18 +62,13 @@ func (r *nodeRollback) applyAndGoBack(ctx context.Context, _ *traffic) error {
 	if r.member, err = r.memberFacts(ctx, r.second); err != nil {
 		return err
 	}
-	for _, part := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	err = r.inOrder(ctx, "--", []part{
 		{"an API server that ends again and again", r.apiServer},
 		{"an etcd member that ends once it has opened its data", r.etcdMember},
 		{"a kubelet that cannot start", r.kubelet},
-	} {
-		r.printf("-- %s", part.name)
-		if err := part.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", part.name, err)
-		}
+	})
+	if err != nil {
+		return err
 	}
 	r.applied, err = r.kup.run(ctx, prefixed(r.out, "kup apply | "), resumeArgs(r.lab.Inventory())...)
 	return err
@@ -270,13 +265,9 @@ func (e *env) fileDigests(ctx context.Context, nodes ...string) (map[string]map[
 
 // secondMember is the node whose member the plan moves second: the leader comes last.
 func (r *nodeRollback) secondMember() (string, error) {
-	raw, err := os.ReadFile(r.planFile)
+	p, err := r.readPlan()
 	if err != nil {
 		return "", err
-	}
-	p, err := plan.Decode(raw)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", r.planFile, err)
 	}
 	var nodes []string
 	p.Steps(func(_ *plan.Hop, st *plan.Stage, s *plan.Step) bool {

@@ -24,17 +24,12 @@ type restoreBack struct {
 
 func runRollbackHopRestore(ctx context.Context, e *env) error {
 	r := &restoreBack{hop: newHop(e)}
-	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	err := r.inOrder(ctx, "==", []part{
 		{"prepare", r.prepare}, {"suspend the CronJobs", r.suspend}, {"init and plan", r.plan},
 		{"a: stopped in the etcd stage", r.early}, {"b: complete, and the API dead", r.complete},
-	} {
-		r.printf("== %s", step.name)
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
-		}
+	})
+	if err != nil {
+		return err
 	}
 	r.printTable("What was measured", append([][]string{{"what", "result"}}, r.summary...))
 	return nil
@@ -115,10 +110,10 @@ func (r *restoreBack) complete(ctx context.Context) error {
 	}
 	return r.thereAndBack(ctx, "b", func(ctx context.Context) error {
 		o, err := r.kup.run(ctx, prefixed(r.out, "kup apply | "), r.applyArgs()...)
-		if err == nil && o.code != exitDone {
-			err = fmt.Errorf("%s: exit code %d: %s", o, o.code, o.errorLine())
+		if err != nil {
+			return err
 		}
-		return err
+		return o.failure()
 	}, true)
 }
 

@@ -34,8 +34,8 @@ func (r *restoreBack) announced(ctx context.Context, part string, dead bool) (lo
 	if err != nil {
 		return nil, err
 	}
-	if o.code != exitDone {
-		return nil, fmt.Errorf("%s: exit code %d: %s", o, o.code, o.errorLine())
+	if err := o.failure(); err != nil {
+		return nil, err
 	}
 	refused, err := r.kup.run(ctx, nil, "rollback", "-f", r.lab.Inventory(), "--scope", "data", "--yes", acceptNotices)
 	if err != nil {

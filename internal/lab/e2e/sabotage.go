@@ -34,15 +34,10 @@ func (e *env) sabotage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	after, err := takeSnapshot(ctx, e.client.Discovery(), e.dynamic, objects)
+	c, _, err := e.comparedWith(ctx, objects)
 	if err != nil {
 		return err
 	}
-	rules, err := ignoreRules()
-	if err != nil {
-		return err
-	}
-	c := Compare(objects.Objects, after.Objects, rules)
 	away := outage(m.api.Failures)
 	e.printTable("Sabotage, as the instruments saw it", [][]string{
 		{"instrument", "reading"},

@@ -102,8 +102,8 @@ func (s *snapshots) save(ctx context.Context, inventory string) (string, error) 
 			} `json:"rehearsed"`
 		}
 	}
-	if o.code != exitDone {
-		return "", fmt.Errorf("%s: exit code %d: %s", o, o.code, o.errorLine())
+	if err := o.failure(); err != nil {
+		return "", err
 	}
 	if err := json.Unmarshal(o.stdout, &saved); err != nil {
 		return "", fmt.Errorf("%s: %w", o, err)

@@ -125,16 +125,24 @@ func (s *said) String() string {
 	return s.text.String()
 }
 
-func TestClusterIsReachedAsARealOne(t *testing.T) {
-	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 1, Kubernetes: "1.33"})
+// client reaches the modelled API as any client does.
+func client(t *testing.T, c *hollow.Cluster) *kubernetes.Clientset {
+	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir(), "kubeconfig"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := kubernetes.NewForConfig(config)
+	config.Timeout = patience // of a call
+	out, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return out
+}
+
+func TestClusterIsReachedAsARealOne(t *testing.T) {
+	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 1, Kubernetes: "1.33"})
+	client := client(t, c)
 	nodes, err := client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(nodes.Items) != 2 {
 		t.Fatalf("nodes: %v, %v", nodes, err)

@@ -4,7 +4,6 @@ package hollow_test
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,25 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kup-project/kup/internal/lab/hollow"
 )
-
-// client reaches the modelled API as any client does.
-func client(t *testing.T, c *hollow.Cluster) *kubernetes.Clientset {
-	t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(c.Dir(), "kubeconfig"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.Timeout = patience // of a call
-	out, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 // written is what a test writes behind the snapshot.
 func written(t *testing.T, api *kubernetes.Clientset) {

@@ -84,6 +84,44 @@ func TestRollbackOfAWorker(t *testing.T) {
 	}
 }
 
+// TestRollbackOfWorkersThatFailTogether: of three workers that go side by side two never
+// become ready: both go back by themselves, and the third does not. The same run comes to its end with all of them.
+func TestRollbackOfWorkersThatFailTogether(t *testing.T) {
+	c := start(t, hollow.Config{ControlPlanes: 1, Workers: 4, Kubernetes: "1.33", Minors: []string{"1.34"}})
+	impatient(t, c)
+	path := filepath.Join(c.Dir(), "kup.yaml")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(content), "maxUnavailable: 2", "maxUnavailable: 3", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := hollow.Dial(c.Dir())
+	sick := func(name, host string) hollow.Fault {
+		return hollow.Fault{Name: name, Host: host, Args: map[string]string{"version": "v1.34.4"}}
+	}
+	inject(t, r, sick("kubelet-sick", "w-1"), sick("kubelet-sick", "w-2"))
+	out := kup(t, c, 5, "apply", "--to", "v1.34", "--yes", "--accept-notices")
+	if !strings.Contains(out, "was rolled back on w-1, w-2;") {
+		t.Errorf("not both of them went back, or another did:\n%s", out)
+	}
+	settle(t, c)
+	facts, err := c.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range facts.Hosts {
+		if back := strings.HasPrefix(h.Kubelet, "v1.33"); (h.Name == "w-1" || h.Name == "w-2") && (!back || h.Cordoned) {
+			t.Errorf("%s is at %s, cordoned: %t", h.Name, h.Kubelet, h.Cordoned)
+		}
+	}
+	inject(t, r, sick("kubelet-well", "w-1"), sick("kubelet-well", "w-2"))
+	kup(t, c, 0, "apply", "--resume", "--yes")
+	settle(t, c)
+	judge(t, c)
+}
+
 // TestRollbackOfControlPlanes: a second control plane whose API server crashes at the new
 // version, and a second etcd member that does, go back by themselves; the member on its
 // own data. The rest of the hop stands, and the same run comes to its end.

@@ -69,3 +69,17 @@ replaced() {
 	sync "$1.kup~" 2>/dev/null || sync
 	mv -f "$1.kup~" "$1"
 }
+
+# unused STORE tells whether no etcd has the store open: one holds a lock on it for as long
+# as it runs.
+unused() {
+	[ -f "$1" ] || return 0
+	command -v flock >/dev/null || fail 69 'flock is missing on the host; install util-linux'
+	held=0
+	flock -n "$1" true || held=$?
+	case $held in
+	0) ;;
+	1) return 1 ;;
+	*) fail 75 "whether an etcd still runs on $1 cannot be told: flock ended with exit code $held" ;;
+	esac
+}

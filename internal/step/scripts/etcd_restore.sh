@@ -16,8 +16,7 @@ mkdir -p "$data"
 # A data directory may be a disk of its own: then only what lies in it can be renamed.
 [ "$(df -Pk "$data" | tail -n 1 | cut -d% -f2)" = "$(df -Pk "${data%/*}/" | tail -n 1 | cut -d% -f2)" ] ||
 	aside=$data/${aside##*/}
-# etcd holds this lock for as long as it runs.
-[ ! -f "$data/member/snap/db" ] || flock -n "$data/member/snap/db" true ||
+unused "$data/member/snap/db" ||
 	fail 75 "etcd still runs on $data; its data are not touched while it does"
 rm -rf "$part"
 room "$data" "$(stat -c %s "$snapshot")" 262144

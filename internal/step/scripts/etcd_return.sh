@@ -31,16 +31,36 @@ own() {
 	mv "$data/member.kup" "$data/member"
 }
 
-[ -f "$keep/bin/etcd" ] && now=$(says "$keep/bin/etcd") && [ "$now" = "$version" ] ||
-	fail 66 "$keep/bin holds no etcd $version: nothing was set aside there; install etcd $version in $directory by hand"
-stopped "$unit"
-own
-placed "$directory" "$keep/bin"
+# forget removes what was set aside. Cut short, it leaves each part whole or gone: a part
+# of a store must not be taken for one by whoever comes next.
+forget() {
+	for part in data bin; do
+		rm -rf "$keep/$part.gone"
+		[ ! -e "$keep/$part" ] || mv "$keep/$part" "$keep/$part.gone"
+	done
+	sync
+	rm -rf "$keep/data.gone" "$keep/bin.gone" "$data/member.refused" "$data/member.kup"
+}
+
 code=0
-(started "$unit") || code=$?
+if [ -e "$keep/bin" ]; then
+	now=$(says "$keep/bin/etcd") || :
+	[ "$now" = "$version" ] ||
+		fail 66 "$keep/bin holds no etcd $version, but ${now:-nothing}; install etcd $version in $directory by hand"
+	stopped "$unit"
+	own
+	placed "$directory" "$keep/bin"
+	(started "$unit") || code=$?
+else
+	# The swap never came so far, or an earlier attempt was as good as over.
+	now=$(says "$directory/etcd") || :
+	[ "$now" = "$version" ] ||
+		fail 66 "$keep/bin is not there, and $directory/etcd says ${now:-nothing}: nothing was set aside there; install etcd $version in $directory by hand"
+	systemctl is-active --quiet "$unit" || (started "$unit") || code=$?
+fi
 [ "$code" = 0 ] || [ -n "$judged" ] || exit "$code"
 now=$(says "$directory/etcd")
 [ "$now" = "$version" ] || fail 70 "$directory/etcd says ${now:-nothing}, want $version"
 # The member goes on from here: a later swap sets its data aside anew. One that did not
 # start keeps all that was set aside, until its data were judged.
-[ "$code" != 0 ] || rm -rf "$keep/data" "$keep/bin" "$data/member.refused" "$data/member.kup"
+[ "$code" != 0 ] || forget

@@ -3,7 +3,7 @@
 # set aside again, since by then the newer etcd may have written.
 cache=$1 version=$2 from=$5 unit=$6 data=$7 directory=$8 keep=$9
 release "$3" "$4"
-[ -d "$data" ] || fail 72 "the data directory $data does not exist; correct dataDirectory in the inventory and make a new plan"
+[ -d "$data/member" ] || fail 72 "$data holds no member's data; correct dataDirectory in the inventory and make a new plan"
 (umask 077 && mkdir -p "$keep")
 
 if [ ! -d "$keep/bin" ]; then

@@ -17,8 +17,16 @@ sync "$keep/left~" 2>/dev/null || sync
 mv -f "$keep/left~" "$keep/left"
 rm -f "$manifest"
 
-# at_work tells whether an etcd process is there.
-at_work() { cat /proc/[0-9]*/comm 2>/dev/null | grep -qx etcd; }
+# at_work tells whether the member's process is there. The host may run other etcds, in
+# containers with a directory of that name of their own, too.
+at_work() {
+	for process in /proc/[0-9]*; do
+		{ read -r name <"$process/comm"; } 2>/dev/null || continue
+		[ "$name" = etcd ] && tr '\000' '\n' 2>/dev/null <"$process/cmdline" | grep -qxE -e "--data-dir=$data/?" || continue
+		if [ "$process/root$data" -ef "$data" ]; then return 0; fi
+	done
+	return 1
+}
 
 # The kubelet looks at its manifests every 20 s at the latest, and until then it would
 # start again what ended: it must be away for longer.
@@ -35,6 +43,8 @@ done
 
 aside=$data/member.kup-$run
 if [ -e "$data/member" ]; then
+	unused "$data/member/snap/db" ||
+		fail 71 "some etcd still has $data/member/snap/db open; its data are not touched while it does. The manifest is in $keep"
 	[ ! -e "$aside" ] || fail 65 "both $data/member and $aside exist; one of them is not kup's"
 	mv -T "$data/member" "$aside"
 	sync

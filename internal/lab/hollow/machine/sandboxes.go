@@ -42,12 +42,7 @@ func (m *Machine) crictlPods(ctx context.Context, p *shell.Process, verb string,
 	case "pods":
 		return m.listPods(p, flags)
 	case "ps":
-		for _, s := range m.sandboxes() {
-			if !s.halted && s.chosen(flags, "pod") {
-				_, _ = fmt.Fprintln(p.Stdout, s.container())
-			}
-		}
-		return 0
+		return m.listContainers(p, flags)
 	}
 	m.mutated(p.Args)
 	for _, id := range operands {
@@ -94,7 +89,29 @@ func (m *Machine) listPods(p *shell.Process, flags map[string][]string) int {
 	if !asJSON {
 		return 0
 	}
-	raw, err := json.MarshalIndent(map[string]any{"items": items}, "", "  ")
+	return printJSON(p, map[string]any{"items": items})
+}
+
+func (m *Machine) listContainers(p *shell.Process, flags map[string][]string) int {
+	asJSON := len(flags["output"]) > 0
+	var items []any
+	for _, s := range m.sandboxes() {
+		if s.halted || !s.chosen(flags, "pod") {
+			continue
+		}
+		items = append(items, map[string]any{"id": s.container(), "podSandboxId": s.id, "state": "CONTAINER_RUNNING"})
+		if !asJSON {
+			_, _ = fmt.Fprintln(p.Stdout, s.container())
+		}
+	}
+	if !asJSON {
+		return 0
+	}
+	return printJSON(p, map[string]any{"containers": items})
+}
+
+func printJSON(p *shell.Process, v any) int {
+	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fatal(p, "%v", err)
 	}

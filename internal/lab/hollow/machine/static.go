@@ -176,11 +176,28 @@ func processDir(component string) string {
 	return "/proc/" + strconv.Itoa(staticPID+i)
 }
 
-// showProcess has the host show the process behind a component that runs.
+// showProcess has the host show the process behind a component that runs: its name, its
+// command line, and the files as it sees them.
 func (m *Machine) showProcess(component string) error {
 	const longest = 15 // of a name that the kernel keeps
 	dir := processDir(component)
-	return errors.Join(m.fs.MkdirAll(dir, 0o555), m.fs.WriteFile(dir+"/comm", []byte(component[:min(len(component), longest)]+"\n"), 0o444))
+	text, err := m.fs.ReadFile(path.Join(manifest.Dir, component+".yaml"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	command := component + "\x00"
+	if pod, err := m.parsed.pod(string(text)); err == nil && len(pod.Spec.Containers) > 0 {
+		command = strings.Join(pod.Spec.Containers[0].Command, "\x00") + "\x00"
+	}
+	if err := m.fs.MkdirAll(dir, 0o555); err != nil {
+		return err
+	}
+	err = m.fs.Symlink("/", dir+"/root")
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return errors.Join(err, m.fs.WriteFile(dir+"/comm", []byte(component[:min(len(component), longest)]+"\n"), 0o444),
+		m.fs.WriteFile(dir+"/cmdline", []byte(command), 0o444))
 }
 
 // versionOfTag drops what kubeadm's image tags have behind the version.

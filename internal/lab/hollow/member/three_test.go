@@ -48,7 +48,7 @@ func testMembers(t *testing.T, l *lab, c *etcd.Cluster) {
 			t.Errorf("member: %+v", m.Member)
 		}
 		// 3.5 tells neither quota nor schema.
-		if m.Version != cluster.MustParseVersion("3.5.24") || m.StorageVersion != "" || m.Quota != 0 {
+		if m.Version != cluster.MustParseVersion("3.5.24") || !m.StorageVersion.IsZero() || m.Quota != 0 {
 			t.Errorf("member: %+v", m)
 		}
 	}
@@ -116,8 +116,8 @@ func testUpgrade(t *testing.T, l *lab, c *etcd.Cluster) {
 			t.Errorf("verdict: %+v", v)
 		}
 	}
-	if h := l.healthy(t, c, 3); h.Members[0].StorageVersion != "3.6.0" {
-		t.Errorf("storage version %q", h.Members[0].StorageVersion)
+	if h := l.healthy(t, c, 3); h.Members[0].StorageVersion != cluster.MustParseVersion("3.6.0") {
+		t.Errorf("storage version %s", h.Members[0].StorageVersion)
 	}
 	m := l.Member("cp-3")
 	check(t, m.Stop(bounded(t)))

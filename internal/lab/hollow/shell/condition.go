@@ -124,7 +124,14 @@ func (c *conditions) compare(a, operator, b string) (bool, error) {
 		return a == b, nil
 	case "!=":
 		return a != b, nil
-	case "-nt", "-ot", "-ef":
+	case "-ef":
+		first, err := c.p.FS.Resolve(c.p.Path(a))
+		if err != nil {
+			return false, nil //nolint:nilerr // what is not there is no file
+		}
+		second, err := c.p.FS.Resolve(c.p.Path(b))
+		return err == nil && first == second, nil
+	case "-nt", "-ot":
 		return false, fmt.Errorf("%s is not modelled", operator)
 	}
 	x, err := integer(a)
