@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -121,7 +122,7 @@ func TestWhatCannotBeLookedThroughClosesTheHopOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{api: api}
+	s := &session{api: api, sys: &system{err: io.Discard}}
 	e := planner.Evidence{Refused: map[plan.Scope]string{}, Losses: map[plan.Scope][]plan.Loss{}}
 	if err := s.lookThrough(t.Context(), cluster.API{}, &e); err != nil || e.Refused[plan.ScopeHop] == "" {
 		t.Errorf("refused %v, %v", e.Refused, err)
