@@ -23,7 +23,6 @@ type chain struct {
 	cluster *hollow.Cluster
 	options *Options
 
-	said  string
 	mu    sync.Mutex
 	move  move
 	child *os.Process   // that runs now
