@@ -61,7 +61,7 @@ demo: ## a modelled 3 + 5 cluster goes from v1.31 to v1.34, disturbed on the way
 demo-record: bin/kup-lab ## the same, recorded to docs/demo.cast and drawn as docs/demo.svg
 	bin/kup-lab record --cast docs/demo.cast --svg docs/demo.svg --title "kup apply --to v1.34" --width 120 --height 30 -- bin/kup-lab demo --pause 1500ms
 
-crash-matrix: bin/kup-lab ## kup killed around every step of two hops of a modelled 3 + 3 cluster, and resumed
+crash-matrix: bin/kup-lab ## kup killed around every step of two hops of a modelled cluster and of rollbacks of every scope, and resumed
 	bin/kup-lab crash-matrix
 
 catalog-verify: bin/kup-lab ## the catalog's command lines against kubeadm of every minor, built from the Go module proxy

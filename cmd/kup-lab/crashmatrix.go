@@ -13,15 +13,18 @@ import (
 )
 
 func crashMatrixCommand() *cobra.Command {
-	o := matrix.Options{Cluster: hollow.Config{Name: "matrix"}}
-	var modes []string
+	var o matrix.Options
+	upgraded := hollow.Config{Name: "matrix"}
+	var to string
+	var courses, modes []string
 	c := &cobra.Command{
 		Use:   "crash-matrix",
-		Short: "Kill kup around every step of an upgrade of hollow clusters, resume, compare",
+		Short: "Kill kup around every step of upgrades and rollbacks of hollow clusters, resume, compare",
 		Long: `Upgrades a hollow cluster undisturbed, and copies of it with kup killed (SIGKILL)
-around every step and resumed until it is through. What the hosts and the API say
-of the ends must be equal, no command of weight may have been given twice, and no
-snapshot or backup made again. Ends with exit code 0 only then.`,
+around every step and resumed until it is through; then the same with rollbacks of
+every scope. What the hosts and the API say of the ends must be equal, no command of
+weight may have been given twice, and no snapshot or backup made again. Ends with exit
+code 0 only then.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			for _, m := range modes {
@@ -29,6 +32,17 @@ snapshot or backup made again. Ends with exit code 0 only then.`,
 					return fmt.Errorf("mode %q: want some of %v", m, matrix.Modes())
 				}
 				o.Modes = append(o.Modes, matrix.Mode(m))
+			}
+			all := matrix.Courses(upgraded, to)
+			for _, name := range courses {
+				i := slices.IndexFunc(all, func(k matrix.Course) bool { return k.Name == name })
+				if i < 0 {
+					return fmt.Errorf("course %q: want some of upgrade, rollback-node, rollback-hop and rollback-data", name)
+				}
+				o.Courses = append(o.Courses, all[i])
+			}
+			if len(o.Courses) == 0 {
+				o.Courses = all
 			}
 			if len(o.Modes) == 0 {
 				o.Modes = matrix.Modes()
@@ -41,26 +55,27 @@ snapshot or backup made again. Ends with exit code 0 only then.`,
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&o.Cluster.ControlPlanes, "control-planes", 3, "control-plane nodes")
-	f.IntVar(&o.Cluster.Workers, "workers", 3, "worker nodes")
-	f.StringVar(&o.Cluster.Kubernetes, "kubernetes", "1.33", "minor or release to start with")
-	f.Float64Var(&o.Cluster.Pace, "pace", 0.001, "how long a modelled second takes")
-	f.StringVar(&o.To, "to", "v1.35", "target of the upgrade")
+	f.IntVar(&upgraded.ControlPlanes, "control-planes", 3, "control-plane nodes of the cluster that is upgraded")
+	f.IntVar(&upgraded.Workers, "workers", 3, "its worker nodes")
+	f.StringVar(&upgraded.Kubernetes, "kubernetes", "1.33", "minor or release it starts with")
+	f.Float64Var(&upgraded.Pace, "pace", 0.001, "how long a modelled second takes")
+	f.StringVar(&to, "to", "v1.35", "target of the upgrade")
+	f.StringSliceVar(&courses, "courses", nil, "what is killed: upgrade, rollback-node, rollback-hop, rollback-data (default: all)")
 	f.StringSliceVar(&modes, "modes", nil, "moments to kill at (default: all)")
-	f.IntVar(&o.AtOnce, "at-once", 4, "how many copies are upgraded side by side")
+	f.IntVar(&o.AtOnce, "at-once", 4, "how many copies are at work side by side")
 	return c
 }
 
 // crashKupCommand is one run of kup in the matrix.
 func crashKupCommand() *cobra.Command {
-	var dir, mode, past string
+	var dir, mode, past, only string
 	var pace float64
 	c := &cobra.Command{
 		Use:    "crash-kup --dir DIR -- ARGUMENTS...",
 		Short:  "Run kup until the next moment to kill it at",
 		Hidden: true,
 		RunE: func(_ *cobra.Command, args []string) error {
-			bomb, err := matrix.NewBomb(matrix.Mode(mode), past)
+			bomb, err := matrix.NewBomb(matrix.Mode(mode), past, only)
 			if err != nil {
 				return err
 			}
@@ -78,5 +93,6 @@ func crashKupCommand() *cobra.Command {
 	f.Float64Var(&pace, "pace", 1, "how long a modelled second takes")
 	f.StringVar(&mode, "mode", "", "the moment to be killed at")
 	f.StringVar(&past, "past", "", "file of the moments that were")
+	f.StringVar(&only, "only", "", "the one step to be killed at")
 	return c
 }

@@ -112,7 +112,7 @@ func (s *session) rollback(ctx, looking context.Context, o *rollbackOptions) err
 	if err != nil {
 		return err
 	}
-	if last.undoes() != "" && !last.over() && !o.replaces(last) {
+	if last.undoes() != "" && last.unfinished() && !o.replaces(last) {
 		return s.goOnBack(ctx, looking, last, o, apiErr)
 	}
 	u, err := s.undoable(looking, last)

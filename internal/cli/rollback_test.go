@@ -65,6 +65,30 @@ func mustLoad(t *testing.T, dir string) *runRecord {
 	return r
 }
 
+// A rollback that was killed before it wrote down its end is gone on with: asked again
+// for the least costly way, kup would take the next, larger one.
+func TestUnfinishedRollback(t *testing.T) {
+	ended := func(o journal.Outcome) journal.Record { return journal.Record{Kind: journal.RunEnded, Outcome: o} }
+	for name, tt := range map[string]struct {
+		records []journal.Record
+		want    bool
+	}{
+		"begun":               {[]journal.Record{backBegun}, true},
+		"stopped":             {[]journal.Record{backBegun, ended(journal.Failed)}, true},
+		"killed at its end":   {[]journal.Record{backBegun, backOver}, true},
+		"killed when gone on": {[]journal.Record{backBegun, backOver, ended(journal.Done), {Kind: journal.RunResumed}}, true},
+		"over":                {[]journal.Record{backBegun, backOver, ended(journal.Done)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("XDG_STATE_HOME", t.TempDir())
+			r := mustLoad(t, testRun(t, backPlan(t, runA, plan.ScopeNode), backRun, tt.records...))
+			if got := r.unfinished(); got != tt.want {
+				t.Errorf("unfinished: %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
 // The journal of the run that is taken back is told once, here and on every control
 // plane, also when this machine had no copy of it.
 func TestReopen(t *testing.T) {

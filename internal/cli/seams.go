@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/kup-project/kup/internal/engine"
+	"github.com/kup-project/kup/internal/kube"
 )
 
 // Seams are where a test takes hold of kup in its own process. The zero value is
@@ -36,6 +37,14 @@ const shortestLease = 3 * time.Second
 // lease is how long the lock lasts without a sign of life.
 func (s Seams) lease() time.Duration {
 	return min(leaseDuration, max(s.pace(leaseDuration), shortestLease))
+}
+
+// leastConnecting lets a load balancer find out which of its API servers is there.
+const leastConnecting = 300 * time.Millisecond
+
+// connecting is how long an API that is away is asked to answer for the first time.
+func (s Seams) connecting() time.Duration {
+	return min(kube.ForConnect, max(s.pace(kube.ForConnect), leastConnecting))
 }
 
 func (s Seams) wrap(dir string, j engine.Journal) engine.Journal {

@@ -14,17 +14,17 @@ import (
 
 func TestSeamsScaleTimes(t *testing.T) {
 	for _, tt := range []struct {
-		pace        float64
-		gate, lease time.Duration
+		pace                    float64
+		gate, lease, connecting time.Duration
 	}{
-		{0, 10 * time.Second, time.Minute},
-		{1, 10 * time.Second, time.Minute},
-		{0.5, 5 * time.Second, 30 * time.Second},
-		{0.02, 200 * time.Millisecond, 3 * time.Second}, // a lease is of whole seconds
+		{0, 10 * time.Second, time.Minute, 5 * time.Second},
+		{1, 10 * time.Second, time.Minute, 5 * time.Second},
+		{0.5, 5 * time.Second, 30 * time.Second, 2500 * time.Millisecond},
+		{0.02, 200 * time.Millisecond, 3 * time.Second, 300 * time.Millisecond}, // a lease is of whole seconds
 	} {
 		s := Seams{Pace: tt.pace}
-		if s.pace(10*time.Second) != tt.gate || s.lease() != tt.lease {
-			t.Errorf("pace %g: %s and %s", tt.pace, s.pace(10*time.Second), s.lease())
+		if s.pace(10*time.Second) != tt.gate || s.lease() != tt.lease || s.connecting() != tt.connecting {
+			t.Errorf("pace %g: %s, %s and %s", tt.pace, s.pace(10*time.Second), s.lease(), s.connecting())
 		}
 	}
 }

@@ -95,7 +95,7 @@ func textOrJSON(output string) error {
 // connect reaches the API.
 func (s *session) connect(ctx context.Context) (err error) {
 	kubeconfig, contextName := s.access()
-	s.api, err = kube.Connect(ctx, kubeconfig, contextName)
+	s.api, err = kube.ConnectWithin(ctx, kubeconfig, contextName, s.sys.seams.connecting())
 	return err
 }
 

@@ -245,6 +245,10 @@ func (r *runRecord) stand() standing {
 // over tells whether nothing of the run is left to do.
 func (r *runRecord) over() bool { st := r.stand(); return st.Done == st.Total }
 
+// unfinished tells of a run with steps left to do, or of one that ended before it could
+// write that down: to whoever asked for it, it has not come to its end.
+func (r *runRecord) unfinished() bool { return !r.over() || r.state.Ended == nil }
+
 func (r *runRecord) standing() string {
 	st := r.stand()
 	return fmt.Sprintf("%s, %d of %d steps done", st.Outcome, st.Done, st.Total)

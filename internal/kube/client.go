@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kup-project/kup/pkg/cluster"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
@@ -30,8 +31,8 @@ const (
 	// Requests per second, sustained and at once.
 	qps   = 50
 	burst = 100
-	// forConnect is how long the first answer may take in all.
-	forConnect = 5 * time.Second
+	// ForConnect is how long an API that is away may take to answer for the first time.
+	ForConnect = 5 * time.Second
 )
 
 // Client is a connection to one cluster. It is safe for concurrent use.
@@ -48,18 +49,25 @@ type Client struct {
 // context empty: the current one) and asks the API who it is. The error is a
 // *[ConnectError] unless ctx ended.
 func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, error) {
-	patience := new(atomic.Int64)
-	patience.Store(int64(forConnect))
-	c, err := prepare(kubeconfig, contextName, patience)
+	return ConnectWithin(ctx, kubeconfig, contextName, ForConnect)
+}
+
+// ConnectWithin is Connect that asks an API which is away again for as long as patience.
+// One that is slow has more time.
+func ConnectWithin(ctx context.Context, kubeconfig, contextName string, patience time.Duration) (*Client, error) {
+	forCalls := new(atomic.Int64)
+	forCalls.Store(int64(patience))
+	c, err := prepare(kubeconfig, contextName, forCalls)
 	if err != nil {
 		return nil, err
 	}
 	config := c.config
-	// client-go repeats a call whose connection is cut ten times, each of them with our
-	// own patience: a load balancer before dead API servers does that.
-	asking, cancel := context.WithTimeout(ctx, 2*forConnect)
+	asking, cancel := context.WithTimeout(ctx, 2*ForConnect)
 	defer cancel()
-	namespace, err := c.clientset.CoreV1().Namespaces().Get(asking, metav1.NamespaceSystem, metav1.GetOptions{})
+	// client-go would repeat a call whose connection is cut ten times, each of them with
+	// that patience: a load balancer before dead API servers does that.
+	namespace := &corev1.Namespace{}
+	err = c.clientset.CoreV1().RESTClient().Get().Resource("namespaces").Name(metav1.NamespaceSystem).MaxRetries(0).Do(asking).Into(namespace)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -67,7 +75,7 @@ func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, erro
 		return nil, &ConnectError{Kubeconfig: source(kubeconfig), Endpoint: config.Host, Err: err, Hint: connectHint(err)}
 	}
 	c.identity.UID = string(namespace.UID)
-	patience.Store(int64(forBlips))
+	forCalls.Store(int64(forBlips))
 	return c, nil
 }
 
@@ -75,7 +83,7 @@ func Connect(ctx context.Context, kubeconfig, contextName string) (*Client, erro
 // cluster is taken to be the one of that uid. Calls are not repeated for long.
 func Prepare(kubeconfig, contextName, uid string) (*Client, error) {
 	patience := new(atomic.Int64)
-	patience.Store(int64(forConnect))
+	patience.Store(int64(ForConnect))
 	c, err := prepare(kubeconfig, contextName, patience)
 	if err == nil {
 		c.identity.UID = uid

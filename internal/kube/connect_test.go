@@ -114,6 +114,37 @@ func TestConnectErrors(t *testing.T) {
 	}
 }
 
+// A load balancer before dead API servers takes connections and cuts them. That is
+// asked about as often as the patience allows, and not ten times as often.
+func TestConnectIsNotRepeatedByClientGo(t *testing.T) {
+	balancer, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan int)
+	go func() {
+		n := 0
+		for {
+			conn, err := balancer.Accept()
+			if err != nil {
+				taken <- n
+				return
+			}
+			n++
+			conn.Close()
+		}
+	}()
+	path := writeKubeconfig(t, "https://"+balancer.Addr().String(), "insecure-skip-tls-verify: true")
+	_, err = ConnectWithin(t.Context(), path, "", 0)
+	if typed := new(ConnectError); !errors.As(err, &typed) {
+		t.Errorf("%v", err)
+	}
+	balancer.Close()
+	if n := <-taken; n != 1 {
+		t.Errorf("%d connections, want one", n)
+	}
+}
+
 // away is a transport that fails a few times.
 type away struct {
 	failures int

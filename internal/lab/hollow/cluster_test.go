@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,7 +26,8 @@ import (
 
 const (
 	testPace = 0.002
-	patience = 5 * time.Minute // for a computer that does much else
+	patience = 5 * time.Minute  // for a computer that does much else
+	hung     = 12 * time.Minute // one command of kup; a gate gives up after 10
 )
 
 func start(t *testing.T, c hollow.Config) *hollow.Cluster {
@@ -66,17 +68,61 @@ func same(t *testing.T, what string, got, want *hollow.Facts) {
 	}
 }
 
+// settle waits until the cluster is at rest. One that never is fails the test.
+func settle(t *testing.T, c *hollow.Cluster) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.Settle(ctx); err != nil {
+		t.Fatalf("the cluster is not at rest after %s: %v", patience, err)
+	}
+}
+
 // kup runs kup in the cluster's directory and gives its output.
 func kup(t *testing.T, c *hollow.Cluster, wanted int, args ...string) string {
 	t.Helper()
+	code, out := ran(t, c, cli.Seams{}, args...)
+	if code != wanted {
+		t.Fatalf("kup %s: exit code %d, want %d\n%s", strings.Join(args, " "), code, wanted, out)
+	}
+	return out
+}
+
+// ran runs kup in the cluster's directory. One that hangs fails the test, which tells
+// what it was at.
+func ran(t *testing.T, c *hollow.Cluster, seams cli.Seams, args ...string) (int, string) {
+	t.Helper()
 	t.Chdir(c.Dir())
 	t.Setenv("XDG_STATE_HOME", filepath.Join(c.Dir(), "state"))
-	var out bytes.Buffer
-	code := cli.Run(args, cli.Seams{Pace: c.Pace(), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out})
-	if code != wanted {
-		t.Fatalf("kup %s: exit code %d, want %d\n%s", strings.Join(args, " "), code, wanted, out.String())
+	var out said
+	seams.Pace, seams.Stdin, seams.Stdout, seams.Stderr = c.Pace(), strings.NewReader(""), &out, &out
+	code := make(chan int, 1)
+	go func() { code <- cli.Run(args, seams) }()
+	select {
+	case n := <-code:
+		return n, out.String()
+	case <-time.After(hung):
+		t.Fatalf("kup %s has not ended after %s:\n%s", strings.Join(args, " "), hung, out.String())
+		return 0, ""
 	}
-	return out.String()
+}
+
+// said is what kup says, readable while it does.
+type said struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // client reaches the modelled API as any client does.
@@ -86,6 +132,7 @@ func client(t *testing.T, c *hollow.Cluster) *kubernetes.Clientset {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config.Timeout = patience // of a call
 	out, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		t.Fatal(err)
@@ -213,9 +260,7 @@ func TestHop(t *testing.T) {
 	if !strings.Contains(out, "snapshot: before v1.34.4 restored by etcd 3.5.33, image registry.k8s.io/etcd:3.5.33-0 on cp-1: revision ") {
 		t.Errorf("the restore was not rehearsed with the cluster's own etcd:\n%s", out)
 	}
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	judge(t, c)
 	log, err := r.Mutations(t.Context())
 	if err != nil || len(log) == 0 || len(log) != len(c.Mutations()) {

@@ -3,7 +3,6 @@
 package hollow_test
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -60,9 +59,7 @@ func TestEtcdEdge(t *testing.T) {
 			if code, out := kupEnding(t, c, ended, args...); code != 0 || len(ended.at) > 0 {
 				t.Fatalf("exit code %d, still to end at %v\n%s", code, ended.at, out)
 			}
-			if err := c.Settle(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			settle(t, c)
 			edge.judge(t)
 			if got, want := clusterConfiguration(t, c), strings.Replace(config, "kubernetesVersion: v1.33.13", "kubernetesVersion: v1.34.4", 1); got != want {
 				t.Errorf("kubeadm's configuration is\n%s\nwant\n%s", got, want)
@@ -171,11 +168,7 @@ func (e *ending) Append(r journal.Record) error {
 
 func kupEnding(t *testing.T, c *hollow.Cluster, e *endings, args ...string) (int, string) {
 	t.Helper()
-	t.Chdir(c.Dir())
-	t.Setenv("XDG_STATE_HOME", filepath.Join(c.Dir(), "state"))
-	var out bytes.Buffer
-	code := cli.Run(args, cli.Seams{Pace: c.Pace(), Journal: e.journal, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out})
-	return code, out.String()
+	return ran(t, c, cli.Seams{Journal: e.journal}, args...)
 }
 
 func appendInventory(t *testing.T, c *hollow.Cluster, text string) {

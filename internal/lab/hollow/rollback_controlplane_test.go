@@ -16,9 +16,7 @@ import (
 // may stay.
 func hostFacts(t *testing.T, c *hollow.Cluster, node string) string {
 	t.Helper()
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	facts, err := c.Facts()
 	if err != nil {
 		t.Fatal(err)
@@ -86,9 +84,7 @@ func TestRollbackOfAControlPlane(t *testing.T) {
 	}
 	over()
 	kup(t, c, 0, "apply", "--resume", "--yes")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	judge(t, c)
 }
 
@@ -111,7 +107,5 @@ func TestRollbackOfTheFirstControlPlane(t *testing.T) {
 	}
 	over()
 	kup(t, c, 0, "apply", "--resume", "--yes")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 }

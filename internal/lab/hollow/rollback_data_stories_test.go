@@ -3,7 +3,6 @@
 package hollow_test
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -45,11 +44,7 @@ func revision(t *testing.T, api *kubernetes.Clientset) int64 {
 // back wants the cluster as it was before the hop.
 func back(t *testing.T, c *hollow.Cluster, before int64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := c.Settle(ctx); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	api := client(t, c)
 	for i := range 3 {
 		if _, err := api.CoreV1().ConfigMaps("default").Get(t.Context(), fmt.Sprintf("since-%d", i), metav1.GetOptions{}); !apierrors.IsNotFound(err) {

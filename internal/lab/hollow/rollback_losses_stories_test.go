@@ -53,9 +53,7 @@ func TestRollbackOfAHopLooksAgain(t *testing.T) {
 	wantSays(t, out, "late (spec.serviceAccountTokenInSecrets)")
 	out = kup(t, c, 5, "rollback", "--yes", "--accept-data-loss")
 	wantSays(t, out, "late (spec.serviceAccountTokenInSecrets)")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 }
 
 // TestRollbackOfTheDataListsAnew: what was written since the losses of a restore were

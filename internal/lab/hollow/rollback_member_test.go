@@ -29,9 +29,7 @@ func TestRollbackOfAMember(t *testing.T) {
 	wantEtcd(t, c, map[string]string{order[0]: "3.6.5", second: "3.5.33", order[2]: "3.5.33"})
 	over()
 	kup(t, c, 0, "apply", "--resume", "--yes")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	judge(t, c)
 }
 
@@ -50,9 +48,7 @@ func TestRollbackOfAMemberThatDiffers(t *testing.T) {
 	}
 	over()
 	kup(t, c, 0, "apply", "--resume", "--yes")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	judge(t, c)
 }
 

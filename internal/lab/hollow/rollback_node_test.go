@@ -30,9 +30,7 @@ func impatient(t *testing.T, c *hollow.Cluster) {
 // stands wants a node's kubelet at a minor, and the node as it was found.
 func stands(t *testing.T, c *hollow.Cluster, node, kubelet string) {
 	t.Helper()
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	if out := kup(t, c, 0, "plan", "--to", "v1.34", "-o", "json"); !strings.Contains(out, `"kubelet": "`+kubelet) || strings.Contains(out, `"cordoned": true`) {
 		t.Errorf("%s is not back at %s, or a node is cordoned", node, kubelet)
 	}
@@ -79,9 +77,7 @@ func TestRollbackOfAWorker(t *testing.T) {
 	sick.Name = "kubelet-well"
 	inject(t, r, sick)
 	kup(t, c, 0, "apply", "--resume", "--yes")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	judge(t, c)
 	if out = kup(t, c, 0, "status"); !strings.Contains(out, "done") {
 		t.Errorf("status:\n%s", out)
@@ -110,9 +106,7 @@ func TestRollbackOfWorkersThatFailTogether(t *testing.T) {
 	if !strings.Contains(out, "was rolled back on w-1, w-2;") {
 		t.Errorf("not both of them went back, or another did:\n%s", out)
 	}
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	facts, err := c.Facts()
 	if err != nil {
 		t.Fatal(err)
@@ -124,9 +118,7 @@ func TestRollbackOfWorkersThatFailTogether(t *testing.T) {
 	}
 	inject(t, r, sick("kubelet-well", "w-1"), sick("kubelet-well", "w-2"))
 	kup(t, c, 0, "apply", "--resume", "--yes")
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	judge(t, c)
 }
 
@@ -151,9 +143,7 @@ func TestRollbackOfControlPlanes(t *testing.T) {
 		if !strings.Contains(out, "was rolled back on "+broken.host) {
 			t.Errorf("%s did not go back:\n%s", broken.program, out)
 		}
-		if err := c.Settle(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		settle(t, c)
 		facts, err := c.Facts()
 		if err != nil {
 			t.Fatal(err)
@@ -165,9 +155,7 @@ func TestRollbackOfControlPlanes(t *testing.T) {
 		first = []string{"apply", "--resume", "--yes"}
 	}
 	kup(t, c, 0, first...)
-	if err := c.Settle(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	settle(t, c)
 	facts, err := c.Facts()
 	if err != nil {
 		t.Fatal(err)

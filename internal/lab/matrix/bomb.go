@@ -33,10 +33,12 @@ const (
 func Modes() []Mode { return []Mode{Torn, AfterBefore, During, BeforeAfter} }
 
 // Bomb kills its own process at the next moment of its mode that no process
-// before was killed at. What kup was killed at is kept in a file.
+// before was killed at, or at the one step that it is for. What kup was killed at is
+// kept in a file.
 type Bomb struct {
 	mode Mode
 	file string
+	only string // the one step to be killed at; empty: all
 
 	mu   sync.Mutex
 	past map[string]bool
@@ -44,9 +46,9 @@ type Bomb struct {
 
 // NewBomb reads what kup was killed at before. A file that does not exist tells
 // that it never was.
-func NewBomb(mode Mode, file string) (*Bomb, error) {
+func NewBomb(mode Mode, file, only string) (*Bomb, error) {
 	past, err := readPast(file)
-	return &Bomb{mode: mode, file: file, past: past}, err
+	return &Bomb{mode: mode, file: file, only: only, past: past}, err
 }
 
 func readPast(file string) (map[string]bool, error) {
@@ -59,6 +61,16 @@ func readPast(file string) (map[string]bool, error) {
 		past[strings.TrimSpace(line)] = true
 	}
 	return past, nil
+}
+
+// lastOf is what kup was killed at last.
+func lastOf(file string) string {
+	content, err := os.ReadFile(file)
+	lines := strings.Split(strings.TrimSpace(string(content)), "\n")
+	if last := lines[len(lines)-1]; err == nil && last != "" {
+		return last
+	}
+	return "the beginning"
 }
 
 // during names the moment at which a step has its effect.
@@ -84,8 +96,8 @@ func (f *fused) Append(r journal.Record) error {
 	if b.mode == During {
 		return f.quietly(r)
 	}
-	point := string(r.Kind) + " " + r.Step
-	if !b.due(r.Kind) || b.past[point] {
+	point := pointOf(r)
+	if !b.due(r) || b.past[point] {
 		return f.next.Append(r)
 	}
 	if b.mode != BeforeAfter {
@@ -127,15 +139,27 @@ func silent(step string) bool {
 	return slices.Contains([]string{"snapshot", "baseline", "compare", "images"}, path.Base(step))
 }
 
-// due tells whether a record of this kind is what the mode waits for.
-func (b *Bomb) due(k journal.Kind) bool {
+// pointOf names the moment at which a record is written.
+func pointOf(r journal.Record) string {
+	words := []string{string(r.Kind), r.Step}
+	if a := r.Artefact; a != nil {
+		words = []string{string(r.Kind), a.Name, a.Hop, a.Node}
+	}
+	return strings.TrimSpace(strings.Join(words, " "))
+}
+
+// due tells whether a record is what the mode waits for.
+func (b *Bomb) due(r journal.Record) bool {
+	if b.only != "" && r.Step != b.only {
+		return false
+	}
 	switch b.mode {
 	case AfterBefore:
-		return k == journal.StepBefore
+		return r.Kind == journal.StepBefore
 	case BeforeAfter:
-		return k == journal.StepAfter
+		return r.Kind == journal.StepAfter || r.Kind == journal.RunEnded
 	case Torn:
-		return k == journal.StepBefore || k == journal.StepAfter
+		return true
 	default:
 		return false
 	}

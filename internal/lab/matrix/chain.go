@@ -11,25 +11,34 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/kup-project/kup/internal/journal"
 	"github.com/kup-project/kup/internal/lab/hollow"
 )
 
-// chain is one upgrade, killed and resumed until it is through.
+// chain is one course of a cluster, killed and resumed until it is through.
 type chain struct {
 	mode    Mode // empty: undisturbed
 	cluster *hollow.Cluster
 	options *Options
-	past    string // file of what kup was killed at
 
 	mu    sync.Mutex
+	move  move
 	child *os.Process   // that runs now
 	dead  chan struct{} // closed once it is dead
 	errs  []error       // why a moment was missed
 }
 
-// outcome is what a chain came to.
+// move is the one that is under way.
+type move struct {
+	Move
+	mode Mode
+	past string          // file of what kup was killed at
+	old  map[string]bool // journals that there were before
+}
+
+// outcome is what a move came to.
 type outcome struct {
 	kills     int
 	runs      int
@@ -37,49 +46,102 @@ type outcome struct {
 	mutations []hollow.Mutation
 	requests  []hollow.Request
 	records   []journal.Record
-	artefacts map[string]string
+	run       string            // that the artefacts are of
+	artefacts map[string]string // digests, by what they are
 }
 
-// mostRuns bounds a chain: a run that gets nowhere would be resumed for ever.
+// mostRuns bounds a move: a run that gets nowhere would be resumed for ever.
 const mostRuns = 5000
 
-func newChain(mode Mode, c *hollow.Cluster, o *Options) *chain {
-	return &chain{mode: mode, cluster: c, options: o, past: filepath.Join(c.Dir(), "killed")}
-}
+// What bounds a run of kup, and a cluster's way to rest: nothing may hang.
+const (
+	longestRun  = 12 * time.Minute // a gate gives up after ten
+	longestRest = 5 * time.Minute
+)
 
-// run upgrades the cluster.
-func (c *chain) run(ctx context.Context) (*outcome, error) {
+// run goes the course and gives the outcomes of the moves that are disturbed.
+func (c *chain) run(ctx context.Context, course *Course) ([]*outcome, error) {
 	if c.mode == During {
 		c.cluster.OnMutation(func(hollow.Mutation) { c.strike() })
 		c.cluster.OnRequest(func(hollow.Request) { c.strike() })
 	}
-	out := &outcome{artefacts: map[string]string{}}
-	args := []string{"apply", "--to", c.options.To, "--yes", "--accept-notices"}
+	var out []*outcome
+	for i, m := range course.Moves {
+		if err := c.begin(i, m); err != nil {
+			return nil, err
+		}
+		o, err := c.through(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if m.Again != nil {
+			out = append(out, o)
+		}
+	}
+	return out, nil
+}
+
+// begin makes a move the one that is under way.
+func (c *chain) begin(i int, m Move) error {
+	old, err := c.journals()
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.move = move{Move: m, past: filepath.Join(c.cluster.Dir(), "killed-"+strconv.Itoa(i)), old: map[string]bool{}}
+	for _, file := range old {
+		c.move.old[file] = true
+	}
+	switch {
+	case m.Until != "":
+		c.move.mode = BeforeAfter
+	case m.Again != nil:
+		c.move.mode = c.mode
+	}
+	return nil
+}
+
+// through takes the move that is under way to its end.
+func (c *chain) through(ctx context.Context) (*outcome, error) {
+	out := &outcome{}
+	mutations, requests := len(c.cluster.Mutations()), len(c.cluster.Requests())
+	args := c.move.Args
 	for out.runs < mostRuns {
 		killed, err := c.once(ctx, args)
 		out.runs++
 		if err != nil {
 			return nil, err
 		}
-		if err := c.keep(out.artefacts); err != nil {
+		if c.move.Until != "" {
+			if !killed {
+				return nil, fmt.Errorf("kup %v did not come to %s", args, c.move.Until)
+			}
+			return out, nil
+		}
+		if err := c.keep(out); err != nil {
 			return nil, err
 		}
 		if !killed {
-			return out, errors.Join(append(c.errs, c.settle(ctx, out))...)
+			err := errors.Join(append(c.errs, c.settle(ctx, out))...)
+			out.mutations, out.requests = c.cluster.Mutations()[mutations:], c.cluster.Requests()[requests:]
+			return out, err
 		}
 		out.kills++
-		args = []string{"apply", "--resume", "--yes"}
+		args = c.move.Again
 	}
 	return nil, fmt.Errorf("kup was resumed %d times and is not through", mostRuns)
 }
 
 // once runs kup in a process of its own and tells whether it was killed. Any end
-// but being killed and exit code 0 is an error.
+// but being killed and the move's exit code is an error.
 func (c *chain) once(ctx context.Context, args []string) (killed bool, err error) {
 	argv := append([]string{
 		"crash-kup", "--dir", c.cluster.Dir(), "--pace", strconv.FormatFloat(c.cluster.Pace(), 'g', -1, 64),
-		"--mode", string(c.mode), "--past", c.past, "--",
+		"--mode", string(c.move.mode), "--past", c.move.past, "--only", c.move.Until, "--",
 	}, args...)
+	ctx, cancel := context.WithTimeoutCause(ctx, longestRun, fmt.Errorf("kup %v has not ended after %s, beyond %s", args, longestRun, lastOf(c.move.past)))
+	defer cancel()
 	cmd := exec.CommandContext(ctx, c.options.Program, argv...)
 	cmd.Env = append(os.Environ(), "GOGC="+strconv.Itoa(garbagePercent))
 	var said bytes.Buffer
@@ -95,14 +157,14 @@ func (c *chain) once(ctx context.Context, args []string) (killed bool, err error
 	close(c.dead)
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
+	case cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == c.move.Exit:
 		return false, nil
 	case ctx.Err() != nil:
-		return false, context.Cause(ctx)
+		return false, fmt.Errorf("%w\n%s", context.Cause(ctx), said.String())
 	case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
 		return true, nil
 	}
-	return false, fmt.Errorf("kup %v: %w\n%s", args, err, said.String())
+	return false, fmt.Errorf("kup %v: %v, want exit code %d\n%s", args, cmd.ProcessState, c.move.Exit, said.String())
 }
 
 // strike kills kup the first time that a step begins an effect. The effect waits
@@ -110,7 +172,7 @@ func (c *chain) once(ctx context.Context, args []string) (killed bool, err error
 func (c *chain) strike() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.child == nil || isClosed(c.dead) {
+	if c.move.mode != During || c.child == nil || isClosed(c.dead) {
 		return
 	}
 	fresh, err := c.fresh()
@@ -143,19 +205,20 @@ func (c *chain) fresh() (bool, error) {
 	if step == "" {
 		return false, nil // kup takes its lock, or gives it back
 	}
-	past, err := readPast(c.past)
+	past, err := readPast(c.move.past)
 	if err != nil || past[during(step)] {
 		return false, err
 	}
-	return true, mark(c.past, during(step))
+	return true, mark(c.move.past, during(step))
 }
 
 // settle gives the cluster the time that its controllers need, then looks at it.
 func (c *chain) settle(ctx context.Context, out *outcome) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longestRest, fmt.Errorf("the cluster is not at rest after %s", longestRest))
+	defer cancel()
 	if err := c.cluster.Settle(ctx); err != nil {
 		return err
 	}
-	out.mutations, out.requests = c.cluster.Mutations(), c.cluster.Requests()
 	if out.records, err = c.journal(); err != nil {
 		return err
 	}

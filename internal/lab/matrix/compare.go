@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"encoding/json"
 	"fmt"
@@ -36,7 +37,7 @@ func mayRepeat(command string) bool {
 // compare says how a disturbed upgrade differs from the undisturbed one.
 func compare(want, got *outcome) []string {
 	out := differences(want.facts, got.facts)
-	out = append(out, counted("given", commands(want.mutations), commands(got.mutations))...)
+	out = append(out, counted("given", commands(want.given()), commands(got.given()))...)
 	out = append(out, evictedTwice(got)...)
 	if len(want.artefacts) != len(got.artefacts) {
 		out = append(out, fmt.Sprintf("%d artefacts, not %d", len(got.artefacts), len(want.artefacts)))
@@ -99,6 +100,12 @@ func flat(v any) map[string]string {
 	return out
 }
 
+// given is what was done to the hosts, but for what runs did that were begun anew: they
+// had changed nothing, and only looked and fetched.
+func (o *outcome) given() []hollow.Mutation {
+	return slices.DeleteFunc(slices.Clone(o.mutations), func(m hollow.Mutation) bool { return m.Run != "" && m.Run != o.run })
+}
+
 // commands counts what was done to the hosts.
 func commands(log []hollow.Mutation) map[string]int {
 	out := map[string]int{}
@@ -109,10 +116,13 @@ func commands(log []hollow.Mutation) map[string]int {
 }
 
 // where a command was given. A restore is rehearsed beside a member that does not lead,
-// and each copy of a cluster elects its own leader.
+// and each copy of a cluster elects its own leader and places its own pods.
 func where(m hollow.Mutation) string {
-	if content.MatchString(strings.Join(m.Argv, " ")) {
+	switch line := strings.Join(m.Argv, " "); {
+	case content.MatchString(line):
 		return "beside a follower"
+	case stopsPod.MatchString(line):
+		return "where a pod runs"
 	}
 	return m.Host
 }
@@ -132,19 +142,31 @@ func counted(verb string, want, got map[string]int) []string {
 	return out
 }
 
-// What is new every time: a run's name, a temporary directory, and what a snapshot
-// holds (its digest, revision, keys and hash).
+// What is new every time: a run's name, a temporary directory, what a snapshot holds
+// (its digest, revision, keys and hash), what any other file does, the uids of objects,
+// and the addresses of a copy of a cluster.
 var (
-	runName   = regexp.MustCompile(`\b\d{8}-\d{6}-[0-9a-f]{6}\b`)
+	runName   = regexp.MustCompile(`\b\d{8}-\d{6}-[0-9a-f]{6}(-\d{10})?\b`) // in etcd's token with a time
 	temporary = regexp.MustCompile(`/tmp/[^ ]*`)
 	content   = regexp.MustCompile(`(/etcd-[0-9.]+\.db) [0-9a-f]{64}( -?[0-9]+)+`)
+	digests   = regexp.MustCompile(`\b[0-9a-f]{64}\b`)
+	uid       = regexp.MustCompile(`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`)
+	stopsPod  = regexp.MustCompile(`^crictl .*\bstopp? `)
+	network   = regexp.MustCompile(`\b127\.77\.\d+\.`)
 )
 
-// steady is a command without what is new every time.
+// steady is a command without what is new every time. Of a script its digest is enough.
 func steady(argv []string) string {
+	if len(argv) > 2 && argv[0] == "sh" && strings.Contains(argv[2], "\n") {
+		argv = slices.Clone(argv)
+		argv[2] = fmt.Sprintf("script-%x", sha256.Sum256([]byte(argv[2])))[:len("script-")+8]
+	}
 	line := runName.ReplaceAllString(strings.Join(argv, " "), "RUN")
 	line = content.ReplaceAllString(line, "$1 CONTENT")
-	return temporary.ReplaceAllString(line, "/tmp/…")
+	line = digests.ReplaceAllString(line, "DIGEST")
+	line = uid.ReplaceAllString(line, "UID")
+	line = network.ReplaceAllString(line, "NETWORK.")
+	return strings.ReplaceAll(temporary.ReplaceAllString(line, "/tmp/…"), "\n", " ")
 }
 
 // evictedTwice are the pods whose eviction was granted more than once in one
