@@ -56,22 +56,11 @@ func lookAtData(ctx context.Context, s *session, u *runRecord, e *planner.Eviden
 		return refuseData(ctx, e, err)
 	}
 	known.Plain = plain
-	now := filepath.Join(dir, "now.db")
-	d, err := s.difference(ctx, file, now)
+	losses, err := s.lossesSince(ctx, known, file, filepath.Join(dir, "now.db"))
 	if err != nil {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		// What is lost cannot be told. That the bump covers what is lost neither: it is as
-		// large as ever a cluster wrote between two looks.
-		known.Live = known.Revision
-		e.Losses[plan.ScopeData] = []plan.Loss{unseen(err.Error())}
-		e.Saved = known
-		return nil
+		return err
 	}
-	known.Live = max(d.Live, known.Revision)
-	e.Losses[plan.ScopeData] = lossesOf(d)
-	e.Saved = known
+	e.Losses[plan.ScopeData], e.Saved = losses, known
 	return nil
 }
 
@@ -152,22 +141,64 @@ func readSnapshot(ctx context.Context, file string) (*planner.Saved, error) {
 	return out, nil
 }
 
-// difference copies the store as it is now, whether or not an API server answers, and
-// compares it with the snapshot.
-func (s *session) difference(ctx context.Context, snapshot, now string) (stored.Difference, error) {
+// lossesSince compares the store as it is now, whether or not an API server answers, with
+// the snapshot, and sets the revision that is known of it.
+func (s *session) lossesSince(ctx context.Context, known *planner.Saved, snapshot, now string) ([]plan.Loss, error) {
 	if err := s.connectEtcd(ctx); err != nil {
-		return stored.Difference{}, err
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		known.Live = known.Revision
+		return []plan.Loss{unseen(err.Error())}, nil
 	}
-	if err := s.etcd.Copy(ctx, now); err != nil {
-		return stored.Difference{}, err
+	return lossesIn(ctx, s.etcd, known, snapshot, now)
+}
+
+// presentStore is the store as it is now.
+type presentStore interface {
+	Copy(ctx context.Context, file string) error
+	Highest(ctx context.Context) (int64, error)
+}
+
+// lossesIn lists what a store has that the snapshot has not. What cannot be told is a
+// loss of its own. That the bump covers it cannot be told either: it is as large as ever
+// a cluster wrote between two looks. A store below the snapshot is another one: a restore
+// would put this cluster's data on strange members.
+func lossesIn(ctx context.Context, store presentStore, known *planner.Saved, snapshot, now string) ([]plan.Loss, error) {
+	var d stored.Difference
+	err := store.Copy(ctx, now)
+	if err == nil {
+		d, err = stored.Compare(ctx, snapshot, now, "")
 	}
-	d, err := stored.Compare(ctx, snapshot, now, "")
-	if err != nil {
-		return stored.Difference{}, err
+	highest, unread := store.Highest(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	highest, err := s.etcd.Highest(ctx)
-	d.Live = max(d.Live, highest)
-	return d, err
+	older := new(stored.OlderError)
+	switch {
+	case (unread == nil && highest < known.Revision) || (unread != nil && errors.As(err, &older)):
+		return nil, otherStore(max(highest, older.Live), known.Revision)
+	case err != nil:
+		known.Live = max(known.Revision, highest)
+		return []plan.Loss{unseen(err.Error())}, nil
+	}
+	known.Live = max(known.Revision, d.Live, highest)
+	losses := lossesOf(d)
+	if unread != nil {
+		losses = append(losses, plan.Loss{
+			Kind: plan.LossUnread, Resource: "etcd", Name: "revisions",
+			Detail: fmt.Sprintf("what members have above revision %d is not known: %v", d.Live, unread),
+		})
+	}
+	return losses, nil
+}
+
+// otherStore refuses a store that is not the snapshot's.
+func otherStore(live, revision int64) error {
+	return &usageError{
+		err:  fmt.Errorf("etcd is at revision %d, below the snapshot's %d: this is not the store that the snapshot was taken of, so nothing is restored there", live, revision),
+		hint: "see to it that kup.yaml names the hosts of the cluster that the run upgraded; members that lost their data are restored by hand: docs/disaster-recovery.md",
+	}
 }
 
 // lossesOf gives a difference as what a restore costs.

@@ -45,6 +45,17 @@ type Difference struct {
 	Rewritten map[string]Tally
 }
 
+// OlderError is a later copy that is older than the earlier one: it is of another store,
+// or of a member that lags behind.
+type OlderError struct {
+	Revision int64 // the earlier copy's
+	Live     int64 // the later copy's
+}
+
+func (e *OlderError) Error() string {
+	return fmt.Sprintf("revision %d of what is stored now is below the snapshot's %d: this is not the store that the snapshot was taken of", e.Live, e.Revision)
+}
+
 // Tally is how many objects differ.
 type Tally struct{ Created, Changed, Deleted int }
 
@@ -56,7 +67,8 @@ var rewritten = map[string]bool{
 
 // Compare tells what the later copy of a store says otherwise than the earlier one, of
 // the same store, before it. Objects below prefix count (empty: /registry), except the
-// lock's. Memory grows with the number of keys, 16 bytes each, and of differing ones.
+// lock's. Memory grows with the number of keys, 16 bytes each, and of differing ones. A
+// later copy below the earlier one's revision is an *[OlderError].
 func Compare(ctx context.Context, earlier, later, prefix string) (Difference, error) {
 	c := comparison{
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, living: map[[2]uint64]struct{}{},
@@ -72,7 +84,7 @@ func Compare(ctx context.Context, earlier, later, prefix string) (Difference, er
 		return Difference{}, err
 	}
 	if c.out.Live < c.out.Revision {
-		return Difference{}, fmt.Errorf("revision %d of what is stored now is below the snapshot's %d: this is not the store that the snapshot was taken of", c.out.Live, c.out.Revision)
+		return Difference{}, &OlderError{Revision: c.out.Revision, Live: c.out.Live}
 	}
 	if _, err := Objects(ctx, earlier, prefix, c.know); err != nil {
 		return Difference{}, err

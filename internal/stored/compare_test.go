@@ -1,6 +1,7 @@
 package stored
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -125,7 +126,8 @@ func TestCompare(t *testing.T) {
 	if err != nil || listed(same) != "" {
 		t.Errorf("the same copy differs from itself: %v\n%s", err, listed(same))
 	}
-	if _, err := Compare(t.Context(), later, earlier, ""); err == nil || !strings.Contains(err.Error(), "not the store") {
+	older := new(OlderError)
+	if _, err := Compare(t.Context(), later, earlier, ""); !errors.As(err, &older) || older.Live >= older.Revision || !strings.Contains(err.Error(), "not the store") {
 		t.Errorf("a later copy taken for the earlier one: %v", err)
 	}
 }
