@@ -81,6 +81,11 @@ func (r *rollback) dataNodes() string {
 			return fmt.Sprintf("etcd member %s keeps its write-ahead log apart, in %s, and kup restores data directories alone; see docs/disaster-recovery.md", cmp.Or(m.Name, m.ID), wal)
 		}
 	}
+	for _, name := range r.deleted() {
+		if r.facts.Node(name) != nil {
+			return fmt.Sprintf("node %s was deleted from the API since, and its host is in kup.yaml: the snapshot knows the node, so its kubelet would come back to life beside the restored data without having been stopped. Let the node come back first (systemctl restart kubelet there), or reset it (kubeadm reset there) and take it out of kup.yaml", name)
+		}
+	}
 	if joined := r.joinedUnseen(); joined != "" {
 		return fmt.Sprintf("node %s joined since: the snapshot knows nothing of it; shut it down, or stop its kubelet and its pods, and restore by hand: docs/disaster-recovery.md", joined)
 	}
@@ -93,6 +98,18 @@ func (r *rollback) dataNodes() string {
 		return "the cluster's CA was replaced since: nodes would not trust what the snapshot holds"
 	}
 	return ""
+}
+
+// deleted are the nodes that the API does not know any more and the snapshot brings back.
+func (r *rollback) deleted() []string {
+	var out []string
+	for name := range r.before {
+		if r.node(name) == nil {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // joinedUnseen names a node that etcd knows and the API could not be asked about: its
@@ -194,6 +211,9 @@ func (d *dataBuilder) tell() {
 		}
 	}
 	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s", strings.Join(kept, ", "))
+	for _, name := range d.deleted() {
+		d.notice(true, "node %s was deleted since and is not in kup.yaml: the snapshot brings it back to the API, and kup stops nothing there. Its host must be switched off or reset, or its kubelet starts the pods of then", name)
+	}
 	if d.evidence.Facts == nil {
 		d.notice(true, "the API does not answer, so no Lease guards this rollback: the fence on every host alone keeps other runs of kup out")
 	}

@@ -194,6 +194,24 @@ func TestRollbackOfTheDataFindsThem(t *testing.T) {
 	}
 }
 
+// The snapshot brings a node back that was deleted since: whoever has no host of it in
+// kup.yaml has to agree that it is off.
+func TestRollbackOfTheDataTellsOfADeletedNode(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	u, now := stopped(t, p, "")
+	u = withSnapshot(u, "1.34")
+	now.Nodes = slices.DeleteFunc(now.Nodes, func(n cluster.Node) bool { return n.Name == "w-2" })
+	e := Evidence{Facts: &now, Saved: read(4100)}
+	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(back.Notices, func(n plan.Notice) bool { return n.Consent && strings.HasPrefix(n.Text, "node w-2 was deleted since") }) {
+		t.Errorf("notices %+v", back.Notices)
+	}
+}
+
 func TestWaysOfTheData(t *testing.T) {
 	c := load(t)
 	for name, tc := range map[string]struct {
@@ -215,6 +233,10 @@ func TestWaysOfTheData(t *testing.T) {
 		"a known node made anew": {func(_ *Undone, e *Evidence) {
 			e.Facts = nil
 			e.Losses = map[plan.Scope][]plan.Loss{plan.ScopeData: {{Kind: plan.LossCreated, Resource: "Node", Name: "w-1"}}}
+		}, ""},
+		"a node that was deleted and is there": {func(_ *Undone, e *Evidence) { e.Facts.Node("w-2").InAPI = false }, "node w-2 was deleted from the API since, and its host is in kup.yaml"},
+		"a node that was deleted and taken out": {func(_ *Undone, e *Evidence) {
+			e.Facts.Nodes = slices.DeleteFunc(e.Facts.Nodes, func(n cluster.Node) bool { return n.Name == "w-2" })
 		}, ""},
 		"a member that was taken out": {func(_ *Undone, e *Evidence) {
 			e.Facts.Etcd.Members = e.Facts.Etcd.Members[1:]
