@@ -174,6 +174,8 @@ func classifySnapshot(err error) (code int, hint string, known bool) {
 		return exitUnexpected, "nothing was saved; kup plan says what is wrong with etcd", true
 	case is[*etcd.SnapshotError](err), is[*snapshot.BadError](err):
 		return exitUnexpected, "do not rely on it; kup snapshot list names others, kup snapshot save takes a new one", true
+	case is[*badCopiesError](err):
+		return exitUnexpected, "put a whole copy in its place, or take a new one: kup snapshot save", true
 	case is[*snapshot.PlaceError](err):
 		return exitUnexpected, "mend the place, or name another one in kup.yaml (snapshots), then run the command again", true
 	}

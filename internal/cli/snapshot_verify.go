@@ -24,8 +24,8 @@ against the members where they can be asked and else against what they answered 
 was taken. NAME is one that kup snapshot list prints; anything with a slash in it, or
 that is there, is a FILE, and its description is looked for beside it (FILE.json).
 
-A snapshot that must not be relied on ends with exit status 1 and the reason. That this
-machine could not look (no room, no permission) is exit status 2.`,
+A snapshot, or a copy of it, that must not be relied on ends with exit status 1 and the
+reason. That this machine could not look (no room, no permission) is exit status 2.`,
 		Example: `  kup snapshot verify 20260102-030405-abcdef-etcd-1.34.db
   kup snapshot verify ./etcd.db --offline
   kup snapshot verify /mnt/backups/20260102-030405-abcdef-etcd-1.34.db.age --identity ~/keys/etcd.txt`,
@@ -65,11 +65,39 @@ func runSnapshotVerify(ctx context.Context, sys *system, g *global, arg, identit
 	if err != nil {
 		return err
 	}
-	if output == "json" {
-		return printJSON(sys.out, verifiedSnapshot{1, proven})
+	return tellVerified(sys.out, output, proven)
+}
+
+// tellVerified prints what was proven. One copy was; that another is damaged is told by
+// the exit code too, since who reads only that has one copy less than they think.
+func tellVerified(w io.Writer, output string, v snapshot.Verified) error {
+	var bad []string
+	for _, c := range v.Copies {
+		if c.Problem != "" {
+			bad = append(bad, c.Place)
+		}
 	}
-	writeVerified(sys.out, proven)
+	if output == "json" {
+		if err := printJSON(w, verifiedSnapshot{1, v}); err != nil {
+			return err
+		}
+	} else {
+		writeVerified(w, v)
+	}
+	if len(bad) > 0 {
+		return &badCopiesError{name: v.Meta.Name, places: bad}
+	}
 	return nil
+}
+
+// badCopiesError is a snapshot that is good in one place, and in others is not.
+type badCopiesError struct {
+	name   string
+	places []string
+}
+
+func (e *badCopiesError) Error() string {
+	return fmt.Sprintf("snapshot %s is good, but not its copy in %s", e.name, joined(e.places))
 }
 
 // membersToAsk reaches the cluster as far as it can be reached and is wanted.

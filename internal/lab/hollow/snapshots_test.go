@@ -97,6 +97,13 @@ func TestSnapshotsByHand(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(c.Dir(), "never")); err == nil {
 		t.Error("a damaged snapshot was restored")
 	}
+	if err := os.WriteFile(file, flip(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantSays(t, kup(t, c, 1, "snapshot", "verify", name), "Good: "+name, "DO NOT RELY ON IT", "second: whole", "is good, but not its copy in ")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
 
 	// Of those taken by hand the newest two stay, in both places.
 	sealedFor := newIdentity(t, c, "identity")
