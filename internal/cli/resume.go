@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/kup-project/kup/internal/kube"
+	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/pkg/cluster"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -129,7 +130,15 @@ func (s *session) everyShelf(ctx context.Context) ([]shelf, error) {
 		return nil, err
 	}
 	all := shelves(ctx, peers)
-	return all, unasked(all)
+	return all, silentShelf(unasked(all))
+}
+
+// silentShelf says what is done about a control plane that could not be reached.
+func silentShelf(err error) error {
+	if !is[*remote.ConnectionError](err) {
+		return err
+	}
+	return &usageError{err: err, hint: "every control plane of kup.yaml is asked, since it may know more of the run than the others: " + hintSilent}
 }
 
 // find asks this machine and every control plane for the last run.

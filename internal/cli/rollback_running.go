@@ -9,6 +9,9 @@ import (
 	"github.com/kup-project/kup/pkg/plan"
 )
 
+// hintSilent is what is done about a host of the inventory that does not answer.
+const hintSilent = "have the host answer, then run the command again; one that is gone for good: switch it off, kubectl delete node, and take it out of kup.yaml"
+
 // statusOf asks a node's host about an execution.
 type statusOf func(ctx context.Context, node string, x plan.Execution) (detached.Status, error)
 
@@ -80,7 +83,7 @@ func quiet(ctx context.Context, tell func(string, ...any), ask func(*runRecord) 
 		if len(silent) > 0 {
 			return &usageError{
 				err:  fmt.Errorf("%w; nothing was touched", errors.Join(silent...)),
-				hint: "have the host answer, then run the command again; one that is gone for good: switch it off, kubectl delete node, and take it out of kup.yaml",
+				hint: hintSilent,
 			}
 		}
 	}

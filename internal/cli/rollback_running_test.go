@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/kup-project/kup/internal/journal"
+	"github.com/kup-project/kup/internal/remote"
 	"github.com/kup-project/kup/internal/remote/detached"
 	"github.com/kup-project/kup/pkg/plan"
 )
@@ -148,5 +149,21 @@ func TestOutGoesOnWithNothing(t *testing.T) {
 	}
 	if p, err := decodePlan(content); err != nil || p.ID != r.plan.ID {
 		t.Errorf("%v, %v", p, err)
+	}
+}
+
+// Whoever cannot reach a control plane learns what to do, in the code of hosts; other
+// errors are what they were.
+func TestSilentShelf(t *testing.T) {
+	gone := unasked([]shelf{{}, {err: &remote.ConnectionError{Host: "cp-2", Err: errors.New("no route to host")}}})
+	if code, hint := classify(silentShelf(gone)); code != exitUsage || !strings.Contains(hint, "take it out of kup.yaml") {
+		t.Errorf("exit code %d, hint %q", code, hint)
+	}
+	failed := unasked([]shelf{{err: &remote.ExitError{Host: "cp-2", Code: 1}}})
+	if err := silentShelf(failed); !errors.Is(err, failed) || is[*usageError](err) {
+		t.Errorf("%v", err)
+	}
+	if err := silentShelf(unasked([]shelf{{}})); err != nil {
+		t.Error(err)
 	}
 }

@@ -176,7 +176,7 @@ func (s *session) survey(ctx context.Context, beside func(context.Context, clust
 	case err != nil && ctx.Err() != nil:
 		return facts, seen, context.Cause(ctx)
 	case errors.As(err, &unreachable):
-		return facts, seen, &usageError{err: err, hint: "every host of the inventory must be reachable as root before anything is planned"}
+		return facts, seen, &usageError{err: err, hint: "every host of the inventory must be reachable as root before anything is planned: " + hintSilent}
 	}
 	facts.Unchecked = append(facts.Unchecked, seen.Unchecked...)
 	return facts, seen, err
