@@ -204,13 +204,13 @@ type dataBuilder struct {
 func (d *dataBuilder) tell() {
 	d.notice(true, "the API is away from the standstill until the API servers are started again, some minutes; pods that the snapshot knows where they are keep running, and Services keep the endpoints they have")
 	d.notice(true, "etcd goes back to the snapshot of before hop %s, revision %d: what was written since is lost (%d revisions, up to %d). What is lost, and which pods stop, start or move, is listed in the plan", d.line, d.from.Revision, d.from.Live-d.from.Revision, d.from.Live)
-	var kept []string
+	var kept, within []string
 	for _, n := range d.state.members() {
 		if aside := d.aside(n.Name); !slices.Contains(kept, aside) {
-			kept = append(kept, aside)
+			kept, within = append(kept, aside), append(within, path.Join(d.dataDirectory(n.Name), path.Base(aside)))
 		}
 	}
-	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s", strings.Join(kept, ", "))
+	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s; where that directory is a disk of its own, in it: %s", strings.Join(kept, ", "), strings.Join(within, ", "))
 	for _, name := range d.deleted() {
 		d.notice(true, "node %s was deleted since and is not in kup.yaml: the snapshot brings it back to the API, and kup stops nothing there. Its host must be switched off or reset, or its kubelet starts the pods of then", name)
 	}

@@ -172,6 +172,11 @@ func TestRollbackOfTheDataFindsThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !slices.ContainsFunc(back.Notices, func(n plan.Notice) bool {
+		return strings.Contains(n.Text, " /data/etcd-kup-"+u.Run+";") && strings.HasSuffix(n.Text, "a disk of its own, in it: /data/etcd/etcd-kup-"+u.Run)
+	}) {
+		t.Errorf("notices %+v", back.Notices)
+	}
 	seen := 0
 	back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
 		switch s.Kind {
