@@ -211,6 +211,14 @@ func (d *dataBuilder) tell() {
 		}
 	}
 	d.notice(false, "no file is deleted: the data of each member are kept beside its directory, %s; where that directory is a disk of its own, in it: %s", strings.Join(kept, ", "), strings.Join(within, ", "))
+	if d.sealed() {
+		var on []string
+		for _, n := range d.state.members() {
+			on = append(on, n.Name)
+		}
+		slices.Sort(on)
+		d.notice(false, "from prepare on the snapshot is plain, for root to read, on the nodes of etcd's members, until the last stage removes it; who gives this rollback up removes it: rm -f %s on %s", d.onNode, strings.Join(on, ", "))
+	}
 	for _, name := range d.deleted() {
 		d.notice(true, "node %s was deleted since and is not in kup.yaml: the snapshot brings it back to the API, and kup stops nothing there. Its host must be switched off or reset, or its kubelet starts the pods of then", name)
 	}

@@ -129,6 +129,34 @@ func argumentsOf(p plan.Plan, kinds ...plan.Kind) string {
 	return b.String()
 }
 
+// A rollback of an encrypted snapshot may be given up when the members' nodes have it
+// plain: the plan says where, and how it is removed, and its own last stage does the same.
+func TestRollbackOfTheDataTellsOfPlainCopies(t *testing.T) {
+	c := load(t)
+	p, policy := upgradePlan(t, c, topology{3, 2, "v1.33.13", "v3.5.26"}, nil, "v1.34.4")
+	for _, plain := range []string{"", "sha256:" + strings.Repeat("ab", 32)} {
+		u, now := stopped(t, p, "1.34/etcd/cp-3/etcd")
+		u = withSnapshot(u, "1.34")
+		e := Evidence{Facts: &now, Saved: read(4100)}
+		e.Saved.Plain = plain
+		back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, removed := "rm -f /var/lib/kup/"+u.Run+"/etcd-1.34.db on cp-1, cp-2, cp-3", 0
+		told := slices.ContainsFunc(back.Notices, func(n plan.Notice) bool { return strings.Contains(n.Text, want) })
+		back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
+			if s.Kind == plan.KindCommand && strings.HasSuffix(s.ID, "/plain") {
+				removed++
+			}
+			return true
+		})
+		if told != (plain != "") || (removed == 3) != (plain != "") {
+			t.Errorf("plain %q: told %t, removed on %d: %+v", plain, told, removed, back.Notices)
+		}
+	}
+}
+
 // A hop that was stopped before any kubelet moved is taken back without touching a
 // package or a file that did not move.
 func TestRollbackOfTheDataLeavesAloneWhatDidNotMove(t *testing.T) {
