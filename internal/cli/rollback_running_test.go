@@ -87,7 +87,7 @@ func TestNothingIsTakenBackBesideASilentHost(t *testing.T) {
 			told := ""
 			ask := func(*runRecord) statusOf {
 				return func(_ context.Context, node string, _ plan.Execution) (detached.Status, error) {
-					if err := map[string]error{"w-1": tt.w1, "w-2": tt.w2}[node]; err != exited {
+					if err := map[string]error{"w-1": tt.w1, "w-2": tt.w2}[node]; !errors.Is(err, exited) {
 						return detached.Status{}, err
 					}
 					return detached.Status{State: detached.Exited}, nil

@@ -102,7 +102,10 @@ func (c *consent) covers(l Loss, owners int) bool {
 		return c.fields[l.place()] != nil
 	}
 	for _, f := range l.fields() {
-		if !c.fields[l.place()][f] && !(l.Owner != "" && (c.siblings[l.sibling()][f] || c.template(l, f, owners))) {
+		if c.fields[l.place()][f] {
+			continue
+		}
+		if l.Owner == "" || (!c.siblings[l.sibling()][f] && !c.template(l, f, owners)) {
 			return false
 		}
 	}

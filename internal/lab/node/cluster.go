@@ -28,6 +28,9 @@ const kubeadmConfigPath = "/etc/kubernetes/kup-lab-kubeadm.yaml"
 // the other control planes one after the other (etcd takes one new member at a
 // time) while workers join beside them.
 func (u *bringUp) formCluster(ctx context.Context) error {
+	if err := u.startEtcd(ctx); err != nil {
+		return &StepError{Step: "start the external etcd", Err: err}
+	}
 	t := u.lab.state.Topology
 	cps := t.controlPlanes()
 	first, firstCtx := errgroup.WithContext(ctx)

@@ -90,6 +90,7 @@ func (u *bringUp) startEtcd(ctx context.Context) error {
 	if len(t.Etcd) == 0 {
 		return nil
 	}
+	u.log.logf("  start the external etcd")
 	pki, err := newEtcdPKI(u.spec.Name)
 	if err != nil {
 		return err

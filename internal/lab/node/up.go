@@ -69,7 +69,6 @@ func Up(ctx context.Context, spec Spec, log io.Writer) (*Lab, error) {
 		{"start the lab's servers", u.startServers},
 		{"start nodes", u.startNodes},
 		{"provision nodes", u.provisionNodes},
-		{"start the external etcd", u.startEtcd},
 		{"form the cluster", u.formCluster},
 		{"settle the cluster", u.settle},
 		{"write the inventory", u.writeInventory},
