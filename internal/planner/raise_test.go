@@ -232,37 +232,3 @@ func TestRaisedMemberGoesBackToTheRaise(t *testing.T) {
 		}
 	}
 }
-
-// The snapshot was taken before the raise: whoever restores it goes back to the etcd of
-// then, whose manifest is put back while nobody can pull an image that is missing.
-func TestRestoreOfARaisedHopGoesBackToBeforeTheRaise(t *testing.T) {
-	c := load(t)
-	p, policy := upgradePlan(t, c, topology{3, 1, "v1.33.13", "v3.5.24"}, nil, "v1.34.4")
-	u, now := stopped(t, p, "1.34/etcd/cp-2/etcd")
-	u = withSnapshot(u, "1.34")
-	e := Evidence{Facts: &now, Saved: read(4100)}
-	back, err := Rollback(u, e, wayOf(Ways(u, e, c), plan.ScopeData), c, policy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := 0
-	back.Steps(func(_ *plan.Hop, _ *plan.Stage, s *plan.Step) bool {
-		image := ""
-		switch {
-		case s.Kind == plan.KindImages && strings.HasPrefix(s.Node, "cp-"):
-			image = s.Args["images"]
-		case s.Kind == plan.KindRestorable, s.Kind == plan.KindRestoreMember:
-			image = s.Args["image"]
-		default:
-			return true
-		}
-		seen++
-		if !strings.Contains(image, "etcd:3.5.24-0") || strings.Contains(image, "etcd:3.5.33-0") {
-			t.Errorf("%s wants %q", s.ID, image)
-		}
-		return true
-	})
-	if seen != 9 {
-		t.Errorf("%d steps have to do with etcd's image", seen)
-	}
-}
