@@ -156,9 +156,9 @@ func (o *rollbackOptions) show(sys *system, p *plan.Plan) error {
 
 // agreeBack asks for the plan as apply does, and for what it loses before that.
 func agreeBack(ctx context.Context, sys *system, p *plan.Plan, o *rollbackOptions) error {
-	if n := len(p.Rollback.Losses); n > 0 && !o.losses {
+	if len(p.Rollback.Losses) > 0 && !o.losses {
 		return &usageError{
-			err:  fmt.Errorf("this rollback loses data: %d entries, listed above; nothing was touched", n),
+			err:  errors.New("this rollback loses what is listed above; nothing was touched"),
 			hint: "read the list, then pass --accept-data-loss too",
 		}
 	}
